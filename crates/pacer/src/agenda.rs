@@ -1,4 +1,4 @@
-//! Many clients, each with the same cadence and a phase of its own, merged into one sequence of due times.
+//! Many clients, each with a schedule of its own, merged into one sequence of due times.
 //!
 //! An agenda answers "whose message is due next?" for the clients of one event loop. Clients join when they are ready
 //! to publish and leave when their connection ends; a client that joins again starts a new plan.
@@ -7,16 +7,7 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::collections::binary_heap::PeekMut;
 
-use crate::rng::Rng;
-
-/// The gaps between the messages of one client.
-#[derive(Debug, Clone)]
-pub enum Cadence {
-    /// The same gap every time, in nanoseconds.
-    Every(u64),
-    /// Exponential gaps with this mean in nanoseconds, drawn from the generator: independent arrivals.
-    Poisson(u64, Rng),
-}
+use crate::schedule::Schedule;
 
 /// A message that is due.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -28,35 +19,50 @@ pub struct Due {
 }
 
 /// The merged plan of the clients of one event loop.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Agenda {
-    cadence: Cadence,
+    /// The next message of every client, earliest first, with the life of the client that planned it.
     heap: BinaryHeap<Reverse<(Due, u32)>>,
-    /// Per client: how often it left. An entry of an earlier life is dropped when it comes up.
-    lives: Vec<u32>,
+    plans: Vec<Plan>,
+}
+
+#[derive(Debug, Default)]
+struct Plan {
+    /// `None` when the client is not on the agenda.
+    schedule: Option<Schedule>,
+    /// How often the client left. An entry of an earlier life is dropped when it comes up.
+    life: u32,
 }
 
 impl Agenda {
-    /// An agenda without clients. A cadence shorter than a nanosecond is taken as one nanosecond; flat-out publishing
-    /// needs no agenda.
+    /// An agenda without clients.
     #[must_use]
-    pub fn new(cadence: Cadence) -> Self {
-        Self { cadence, heap: BinaryHeap::new(), lives: Vec::new() }
+    pub fn new() -> Self {
+        Self::default()
     }
 
-    /// Adds a client whose first message is due at `first_due_ns`. It must not be on the agenda already.
-    pub fn join(&mut self, client: u32, first_due_ns: u64) {
+    /// Adds a client, or gives it a new plan. The schedule must not be flat out: what is always due has no place in a
+    /// sequence of due times.
+    ///
+    /// # Panics
+    /// When the schedule is flat out.
+    pub fn join(&mut self, client: u32, schedule: Schedule) {
+        assert!(!schedule.is_flat_out(), "a flat-out schedule has no due times to merge");
+        self.leave(client);
         let index = client as usize;
-        if index >= self.lives.len() {
-            self.lives.resize(index + 1, 0);
+        if index >= self.plans.len() {
+            self.plans.resize_with(index + 1, Plan::default);
         }
-        self.heap.push(Reverse((Due { due_ns: first_due_ns, client }, self.lives[index])));
+        let plan = &mut self.plans[index];
+        self.heap.push(Reverse((Due { due_ns: schedule.next_due_ns(), client }, plan.life)));
+        plan.schedule = Some(schedule);
     }
 
-    /// Ends a client's plan. Harmless for a client that never joined.
+    /// Ends a client's plan. Harmless for a client that is not on the agenda.
     pub fn leave(&mut self, client: u32) {
-        if let Some(life) = self.lives.get_mut(client as usize) {
-            *life = life.wrapping_add(1);
+        if let Some(plan) = self.plans.get_mut(client as usize) {
+            plan.life = plan.life.wrapping_add(1);
+            plan.schedule = None;
         }
     }
 
@@ -75,15 +81,13 @@ impl Agenda {
             if due.due_ns > now_ns {
                 return None;
             }
-            if self.lives[due.client as usize] != life {
+            let plan = &mut self.plans[due.client as usize];
+            let Some(schedule) = plan.schedule.as_mut().filter(|_| plan.life == life) else {
                 PeekMut::pop(top);
                 continue;
-            }
-            let gap_ns = match &mut self.cadence {
-                Cadence::Every(interval_ns) => *interval_ns,
-                Cadence::Poisson(mean_ns, rng) => rng.exponential(*mean_ns as f64).round() as u64,
             };
-            top.0.0.due_ns = due.due_ns.saturating_add(gap_ns.max(1));
+            schedule.take_due(due.due_ns);
+            top.0.0.due_ns = schedule.next_due_ns();
             return Some(due);
         }
     }
@@ -99,31 +103,38 @@ mod tests {
 
     #[test]
     fn merges_clients_in_order_of_due_time() {
-        let mut agenda = Agenda::new(Cadence::Every(10));
-        agenda.join(1, 3);
-        agenda.join(0, 0);
-        agenda.join(2, 12);
-        assert_eq!(drain(&mut agenda, 22), [(0, 0), (3, 1), (10, 0), (12, 2), (13, 1), (20, 0), (22, 2)]);
+        let mut agenda = Agenda::new();
+        agenda.join(1, Schedule::every(3, 10));
+        agenda.join(0, Schedule::every(0, 10));
+        agenda.join(2, Schedule::every(12, 5));
+        assert_eq!(drain(&mut agenda, 22), [(0, 0), (3, 1), (10, 0), (12, 2), (13, 1), (17, 2), (20, 0), (22, 2)]);
         assert_eq!(agenda.next_due_ns(), Some(23));
     }
 
     #[test]
     fn a_client_that_left_is_not_due_and_may_come_back() {
-        let mut agenda = Agenda::new(Cadence::Every(10));
-        agenda.join(0, 0);
-        agenda.join(1, 5);
+        let mut agenda = Agenda::new();
+        agenda.join(0, Schedule::every(0, 10));
+        agenda.join(1, Schedule::every(5, 10));
         agenda.leave(0);
         agenda.leave(7);
         assert_eq!(drain(&mut agenda, 6), [(5, 1)]);
-        agenda.join(0, 8);
+        agenda.join(0, Schedule::every(8, 10));
         assert_eq!(drain(&mut agenda, 18), [(8, 0), (15, 1), (18, 0)]);
+        agenda.join(0, Schedule::every(30, 1));
+        assert_eq!(drain(&mut agenda, 31), [(25, 1), (30, 0), (31, 0)]);
     }
 
+    /// A sender keeps a copy of its schedule to know which messages still wait: it must agree with the agenda.
     #[test]
-    fn poisson_clients_keep_their_mean_rate() {
-        let mut agenda = Agenda::new(Cadence::Poisson(1_000, Rng::new(1)));
-        (0..10).for_each(|client| agenda.join(client, 0));
-        let count = drain(&mut agenda, 1_000_000).len();
-        assert!((9_500..10_500).contains(&count), "10 clients at 1 per 1,000 ns gave {count} in 1,000,000 ns");
+    fn a_copy_of_a_random_schedule_gives_the_same_due_times() {
+        let mut agenda = Agenda::new();
+        let mut copies: Vec<_> = (0..10).map(|seed| Schedule::poisson(0, 1e6, seed)).collect();
+        copies.iter().enumerate().for_each(|(client, schedule)| agenda.join(client as u32, schedule.clone()));
+        let dues = drain(&mut agenda, 1_000_000);
+        assert!((9_500..10_500).contains(&dues.len()), "10 clients at 1 per 1,000 ns gave {}", dues.len());
+        for (due_ns, client) in dues {
+            assert_eq!(copies[client as usize].take_due(u64::MAX), Some(due_ns));
+        }
     }
 }

@@ -11,7 +11,7 @@
 //!
 //! - [`rng`]: the seeded generator behind random schedules;
 //! - [`schedule`]: one sequence of due times (constant rate, fixed interval, Poisson, flat out);
-//! - [`agenda`]: many clients with a cadence each, merged into one sequence of (client, due time);
+//! - [`agenda`]: many clients with a schedule each, merged into one sequence of (client, due time);
 //! - [`stamp`]: the 16 bytes at the head of a payload and the verifiable pattern behind them;
 //! - [`receipt`]: per-sender sequence bookkeeping on the receiving side: delivered, lost, duplicated, out of order.
 

@@ -65,6 +65,12 @@ impl Schedule {
         Self { next_ns: start_ns, spacing: Spacing::FlatOut }
     }
 
+    /// Whether this schedule is always due.
+    #[must_use]
+    pub fn is_flat_out(&self) -> bool {
+        matches!(self.spacing, Spacing::FlatOut)
+    }
+
     /// When the next message is due. In the past when the caller is late.
     #[must_use]
     pub fn next_due_ns(&self) -> u64 {
@@ -76,7 +82,7 @@ impl Schedule {
         if self.next_ns > now_ns {
             return None;
         }
-        if matches!(self.spacing, Spacing::FlatOut) {
+        if self.is_flat_out() {
             return Some(now_ns);
         }
         let due_ns = self.next_ns;

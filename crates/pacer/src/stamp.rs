@@ -1,4 +1,4 @@
-//! The head of a payload: who sent it, which message it is, and when it was due.
+//! The head of a payload: who sent it, which message it is, when it was due and when it was sent.
 //!
 //! Layout of a payload, all integers little-endian:
 //!
@@ -7,11 +7,12 @@
 //! | 0..8   | `due_ns`: `CLOCK_MONOTONIC` nanoseconds of the planned send |
 //! | 8..12  | `sender` |
 //! | 12..16 | `sequence` |
-//! | 16..   | a pattern that follows from the 16 bytes before it |
+//! | 16..24 | `sent_ns`: when it was really handed over, for the uncorrected latency; only in payloads of 24 bytes and more |
+//! | 24..   | a pattern that follows from the bytes before it |
 //!
 //! The pattern lets a receiver notice damage anywhere in the payload, its head included, without a checksum field and
-//! without knowing the sender. A payload shorter than 16 bytes carries no stamp and cannot be checked; one of exactly
-//! 16 bytes carries a stamp without any protection.
+//! without knowing the sender. A payload shorter than 16 bytes carries no stamp and cannot be checked; one of up to 24
+//! bytes carries a stamp with little or no protection.
 
 use crate::rng::mix;
 
@@ -54,22 +55,36 @@ impl Stamp {
     /// The stamp at the head of `payload`, unchecked; `None` when the payload is too short to carry one.
     #[must_use]
     pub fn peek(payload: &[u8]) -> Option<Self> {
-        let head: &[u8; Self::LEN] = payload.first_chunk()?;
-        let [due_ns, identity] = [0, 8].map(|at| {
-            let word: [u8; 8] = head[at..at + 8].try_into().expect("8 of 16 bytes");
-            u64::from_le_bytes(word)
-        });
+        let (due_ns, identity) = (word_at(payload, 0)?, word_at(payload, 8)?);
         Some(Self { sender: identity as u32, sequence: (identity >> 32) as u32, due_ns })
     }
 
-    /// Writes a whole payload: the stamp and the pattern behind it. A payload shorter than a stamp is zeroed.
+    /// When the message was really sent, unchecked; `None` when the payload is too short to say so.
+    #[must_use]
+    pub fn peek_sent_ns(payload: &[u8]) -> Option<u64> {
+        word_at(payload, Self::LEN)
+    }
+
+    /// Writes a whole payload for a message that is sent when it is due.
     pub fn fill(self, payload: &mut [u8]) {
+        self.fill_sent_at(self.due_ns, payload);
+    }
+
+    /// Writes a whole payload: the stamp, the moment of sending and the pattern behind them, as far as they fit. A
+    /// payload shorter than a stamp is zeroed.
+    pub fn fill_sent_at(self, sent_ns: u64, payload: &mut [u8]) {
         let Some((head, rest)) = payload.split_first_chunk_mut() else {
             payload.fill(0);
             return;
         };
         *head = self.to_bytes();
-        let mut word = self.pattern_seed();
+        let (mut word, rest) = match rest.split_first_chunk_mut() {
+            Some((sent, rest)) => {
+                *sent = sent_ns.to_le_bytes();
+                (self.pattern_seed(sent_ns), rest)
+            }
+            None => (self.pattern_seed(0), rest),
+        };
         let (words, tail) = rest.as_chunks_mut::<8>();
         for chunk in words {
             *chunk = word.to_le_bytes();
@@ -82,9 +97,12 @@ impl Stamp {
     #[must_use]
     pub fn read(payload: &[u8]) -> Reading {
         let Some(stamp) = Self::peek(payload) else { return Reading::Unstamped };
-        let mut word = stamp.pattern_seed();
+        let (mut word, from) = match Self::peek_sent_ns(payload) {
+            Some(sent_ns) => (stamp.pattern_seed(sent_ns), Self::LEN + 8),
+            None => (stamp.pattern_seed(0), Self::LEN),
+        };
         let mut difference = 0;
-        let (words, tail) = payload[Self::LEN..].as_chunks::<8>();
+        let (words, tail) = payload[from..].as_chunks::<8>();
         for chunk in words {
             difference |= u64::from_le_bytes(*chunk) ^ word;
             word = word.wrapping_add(PATTERN_STEP);
@@ -96,9 +114,13 @@ impl Stamp {
         }
     }
 
-    fn pattern_seed(self) -> u64 {
-        mix((u64::from(self.sender) << 32 | u64::from(self.sequence)) ^ mix(self.due_ns))
+    fn pattern_seed(self, sent_ns: u64) -> u64 {
+        mix((u64::from(self.sender) << 32 | u64::from(self.sequence)) ^ mix(self.due_ns ^ mix(sent_ns)))
     }
+}
+
+fn word_at(payload: &[u8], at: usize) -> Option<u64> {
+    payload.get(at..)?.first_chunk().copied().map(u64::from_le_bytes)
 }
 
 /// Odd, so that the pattern of one payload does not repeat; added, not mixed, so that filling and checking stay at a
@@ -112,41 +134,48 @@ mod tests {
     const STAMP: Stamp = Stamp { sender: 0x0403_0201, sequence: 0x0807_0605, due_ns: 0x1817_1615_1413_1211 };
 
     #[test]
-    fn layout_is_due_sender_sequence_little_endian() {
+    fn layout_is_due_sender_sequence_sent_little_endian() {
         let expected = [0x11, 0x12, 0x13, 0x14, 0x15, 0x16, 0x17, 0x18, 1, 2, 3, 4, 5, 6, 7, 8];
         assert_eq!(STAMP.to_bytes(), expected);
         assert_eq!(Stamp::peek(&expected), Some(STAMP));
         assert_eq!(Stamp::peek(&expected[..15]), None);
+        let mut payload = [0; 24];
+        STAMP.fill_sent_at(0x2827_2625_2423_2221, &mut payload);
+        assert_eq!(payload[..16], expected);
+        assert_eq!(payload[16..], [0x21, 0x22, 0x23, 0x24, 0x25, 0x26, 0x27, 0x28]);
+        assert_eq!(Stamp::peek_sent_ns(&payload), Some(0x2827_2625_2423_2221));
+        assert_eq!(Stamp::peek_sent_ns(&payload[..23]), None);
     }
 
     #[test]
     fn every_length_reads_back_and_every_flipped_bit_is_noticed() {
         for len in 0..80 {
             let mut payload = vec![0xEE; len];
-            STAMP.fill(&mut payload);
+            STAMP.fill_sent_at(77, &mut payload);
             if len < Stamp::LEN {
                 assert_eq!(Stamp::read(&payload), Reading::Unstamped);
                 continue;
             }
             assert_eq!(Stamp::read(&payload), Reading::Intact(STAMP));
-            for bit in 0..len * 8 {
+            // Without eight bytes of pattern, damage to the head goes unnoticed (16, 24) or is noticed by chance.
+            let checked_from = match len {
+                0..24 => Stamp::LEN,
+                24..32 => Stamp::LEN + 8,
+                _ => 0,
+            };
+            for bit in checked_from * 8..len * 8 {
                 payload[bit / 8] ^= 1 << (bit % 8);
-                let reading = Stamp::read(&payload);
-                // One byte of pattern notices damage to the head only by chance; eight do not miss any single bit.
-                if len >= Stamp::LEN + 8 || bit >= Stamp::LEN * 8 {
-                    assert_eq!(reading, Reading::Corrupted, "length {len}, bit {bit}");
-                }
+                assert_eq!(Stamp::read(&payload), Reading::Corrupted, "length {len}, bit {bit}");
                 payload[bit / 8] ^= 1 << (bit % 8);
             }
         }
     }
 
     #[test]
-    fn a_truncated_payload_of_another_length_is_still_this_senders_prefix() {
+    fn swapped_bytes_are_noticed() {
         let mut payload = [0; 64];
         STAMP.fill(&mut payload);
-        assert_eq!(Stamp::read(&payload[..40]), Reading::Intact(STAMP));
-        payload.swap(20, 30);
+        payload.swap(30, 41);
         assert_eq!(Stamp::read(&payload), Reading::Corrupted);
     }
 }
