@@ -1,1 +1,4 @@
 //! Placeholder.
+
+pub mod mailbox;
+pub mod wheel;
