@@ -1,1 +1,68 @@
-//! Placeholder.
+//! The run directory: the one format that the tools write and `analyze` reads.
+//!
+//! A *run* is what one tool did on one host in one go. It leaves a directory behind:
+//!
+//! ```text
+//! runs/<experiment>/<target>-<repeat>/<role>-<tag>-<utc>/
+//!     meta.json      who, where, what: tool, commit, argv, config, seed, host manifest, clock facts
+//!     raw.csv        collector: counters and gauges, the guide's 16 columns first
+//!     counters.csv   loadgen and prober: their own cumulative counters
+//!     rates.csv      derived by `analyze rates`
+//!     samples.csv    prober: one line per probe
+//!     events.jsonl   phase marks, disconnects with reasons, errors, gate results
+//!     latency.hlog   HdrHistogram interval log
+//!     summary.json   final counts and percentiles
+//! ```
+//!
+//! Every line is handed to the kernel as soon as it is complete, so a tool that is killed loses at most the line that
+//! it was writing. Readers take damage as normal: a truncated last line or a bad row becomes a [`Warning`] with file
+//! and line, and what is whole is used. The published directories of the AXMQ guide (`raw.csv` + `meta.txt`) are read
+//! through the same door.
+//!
+//! Modules, in the order in which a run meets them:
+//! - [`clock`]: the one place that reads clocks, and the text forms of a UTC second.
+//! - [`name`]: [`Role`], [`Context`] and the names of directories.
+//! - [`columns`]: the columns of every CSV file: names, units, kinds.
+//! - [`meta`]: what `meta.json` and `meta.txt` say.
+//! - [`host`]: fills the [`meta::HostManifest`] of this machine.
+//! - [`event`]: the lines of `events.jsonl`.
+//! - [`order`]: which percentiles a number of samples allows, and how sure they are.
+//! - [`summary`]: the shapes of `summary.json`, with percentiles.
+//! - [`mod@write`]: [`RunDir`] and the writers that it hands out.
+//! - [`read`]: [`discover`] and [`Run`].
+//! - [`table`]: reading a CSV file of which any line may be damaged.
+//! - [`hlog`]: reading and writing the histogram log.
+
+pub mod clock;
+pub mod columns;
+pub mod event;
+pub mod hlog;
+pub mod host;
+pub mod meta;
+pub mod name;
+pub mod order;
+pub mod read;
+pub mod summary;
+pub mod table;
+pub mod write;
+
+mod error;
+
+pub use error::{Error, Loaded, Result, Warning};
+pub use event::{Edge, Event, EventKind};
+pub use meta::{HostManifest, Meta, ProcessManifest};
+pub use name::{Context, Role};
+pub use read::{Format, Run, discover};
+pub use summary::{CollectSummary, LoadSummary, Percentiles, ProbeSummary, Summary};
+pub use write::RunDir;
+
+/// The git commit that the tools were built from, when the build was told (`GIT_COMMIT=... cargo build`).
+pub const GIT_COMMIT: Option<&str> = option_env!("GIT_COMMIT");
+
+/// The text of `--version` after the tool's name: version, and the git commit when known.
+pub fn version_text(version: &str) -> String {
+    match GIT_COMMIT {
+        Some(commit) => format!("{version} (git {commit})"),
+        None => version.to_owned(),
+    }
+}

@@ -1,0 +1,232 @@
+//! Finding and reading runs, ours and the guide's.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::hlog::{self, LatencyInterval};
+use crate::meta::GuideMeta;
+use crate::table::Table;
+use crate::write::{self, CounterRow};
+use crate::{Context, Error, Event, Loaded, Meta, Result, Role, Summary, Warning, clock, columns, name};
+
+/// Which tools wrote a run directory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// Ours: `meta.json`, nanosecond stamps.
+    Ours,
+    /// The guide's scripts: `meta.txt`, whole-second stamps.
+    Guide,
+}
+
+/// A run directory that was found.
+#[derive(Debug, Clone)]
+pub struct Run {
+    /// The directory.
+    pub path: PathBuf,
+    /// Who wrote it.
+    pub format: Format,
+    /// The part that the host played.
+    pub role: Role,
+    /// What tells it from its neighbours.
+    pub tag: String,
+    /// Start, seconds since 1970, from the metadata or else from the directory's name.
+    pub utc: Option<u64>,
+    /// The experiment that it belongs to.
+    pub context: Option<Context>,
+    /// `meta.json`, when there is one and it reads.
+    pub meta: Option<Meta>,
+    /// `meta.txt`, when there is one.
+    pub guide_meta: Option<GuideMeta>,
+    /// What was wrong with the directory and its metadata.
+    pub warnings: Vec<Warning>,
+}
+
+/// Walks the given directories and finds run directories in them (or that they are), in the order of their paths.
+///
+/// A run directory is one that holds `meta.json`, `meta.txt` or `raw.csv`; nothing is looked for below it. Symbolic links
+/// below the given directories are not followed.
+///
+/// # Errors
+/// A given path does not exist, is no directory, or cannot be read.
+pub fn discover(roots: &[PathBuf]) -> Result<Vec<Run>> {
+    let mut runs = Vec::new();
+    for root in roots {
+        walk(root, &mut runs)?;
+    }
+    runs.sort_by(|a, b| a.path.cmp(&b.path));
+    runs.dedup_by(|a, b| a.path == b.path);
+    Ok(runs)
+}
+
+impl Run {
+    /// Reads the metadata of one run directory. Damage goes to `warnings`.
+    pub fn open(path: impl Into<PathBuf>) -> Run {
+        let path = path.into();
+        let mut warnings = Vec::new();
+        let meta = load_meta(&path.join(write::META), &mut warnings);
+        let guide_meta = fs::read(path.join(write::GUIDE_META)).ok();
+        let guide_meta = guide_meta.map(|bytes| GuideMeta::parse(&String::from_utf8_lossy(&bytes)));
+        let format = if guide_meta.is_some() && meta.is_none() { Format::Guide } else { Format::Ours };
+        if meta.is_none() && guide_meta.is_none() && warnings.is_empty() {
+            warnings.push(Warning::new(&path, None, "neither meta.json nor meta.txt: host and tool are unknown"));
+        }
+        let named = path.file_name().and_then(|name| name::parse_directory_name(&name.to_string_lossy()));
+        let role = meta.as_ref().map(|meta| meta.role).or(named.as_ref().map(|(role, ..)| *role));
+        let role = role.unwrap_or_else(|| {
+            warnings.push(Warning::new(&path, None, "neither metadata nor name tell the role: taken as broker"));
+            Role::Broker
+        });
+        let folder = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let tag = meta.as_ref().map(|meta| meta.tag.clone()).or(named.as_ref().map(|(_, tag, _)| tag.clone()));
+        let utc = meta.as_ref().map(|meta| meta.started_wall_ns / clock::NS_PER_S).filter(|&started| started > 0);
+        let utc = utc.or_else(|| guide_meta.as_ref()?.started_s).or(named.map(|(.., utc)| utc));
+        let context = meta.as_ref().and_then(|meta| meta.context.clone());
+        Run { format, role, tag: tag.unwrap_or(folder), utc, context, meta, guide_meta, warnings, path }
+    }
+
+    /// Path of `raw.csv`, whether it exists or not; likewise the others.
+    pub fn raw_path(&self) -> PathBuf {
+        self.path.join(write::RAW)
+    }
+
+    /// Path of `counters.csv`.
+    pub fn counters_path(&self) -> PathBuf {
+        self.path.join(write::COUNTERS)
+    }
+
+    /// Path of `rates.csv`, which `analyze rates` writes.
+    pub fn rates_path(&self) -> PathBuf {
+        self.path.join(write::RATES)
+    }
+
+    /// Path of `samples.csv`.
+    pub fn samples_path(&self) -> PathBuf {
+        self.path.join(write::SAMPLES)
+    }
+
+    /// Path of `events.jsonl`.
+    pub fn events_path(&self) -> PathBuf {
+        self.path.join(write::EVENTS)
+    }
+
+    /// Path of `latency.hlog`.
+    pub fn latency_path(&self) -> PathBuf {
+        self.path.join(write::LATENCY)
+    }
+
+    /// Path of `summary.json`.
+    pub fn summary_path(&self) -> PathBuf {
+        self.path.join(write::SUMMARY)
+    }
+
+    /// `raw.csv` without its damaged lines.
+    ///
+    /// # Errors
+    /// As [`Table::load`].
+    pub fn raw(&self) -> Result<Table> {
+        Table::load(self.raw_path())
+    }
+
+    /// `counters.csv`. A column that an older file lacks is 0.
+    ///
+    /// # Errors
+    /// As [`Table::load`].
+    pub fn counters(&self) -> Result<Loaded<Vec<CounterRow>>> {
+        let table = Table::load(self.counters_path())?;
+        let mut rows = vec![[0; columns::COUNTERS.len()]; table.rows as usize];
+        for (index, column) in columns::COUNTERS.iter().enumerate().filter(|(_, column)| table.has(column.name)) {
+            for (row, value) in rows.iter_mut().zip(table.numbers(column.name)?) {
+                row[index] = value.unwrap_or(0);
+            }
+        }
+        Ok(Loaded { value: rows.into_iter().map(CounterRow::from_values).collect(), warnings: table.warnings })
+    }
+
+    /// The events, in the order of the file; none when there is no file (the guide's runs have none).
+    ///
+    /// # Errors
+    /// The file is there and cannot be read.
+    pub fn events(&self) -> Result<Loaded<Vec<Event>>> {
+        let path = self.events_path();
+        if !path.exists() {
+            return Ok(Loaded { value: Vec::new(), warnings: Vec::new() });
+        }
+        let bytes = fs::read(&path).map_err(Error::io("read", &path))?;
+        Ok(parse_events(&path, &bytes))
+    }
+
+    /// `summary.json`; `None` when the tool did not live to write it, or is the guide's.
+    ///
+    /// # Errors
+    /// The file is there and cannot be read or parsed.
+    pub fn summary(&self) -> Result<Option<Summary>> {
+        let path = self.summary_path();
+        if !path.exists() {
+            return Ok(None);
+        }
+        let text = fs::read_to_string(&path).map_err(Error::io("read", &path))?;
+        Summary::from_json(&text).map(Some).map_err(|source| Error::Json { path, source })
+    }
+
+    /// The intervals of `latency.hlog`, values in ns.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn latency(&self) -> Result<Loaded<Vec<LatencyInterval>>> {
+        hlog::read(&self.latency_path())
+    }
+}
+
+fn walk(directory: &Path, runs: &mut Vec<Run>) -> Result<()> {
+    let is_run = [write::META, write::GUIDE_META, write::RAW].iter().any(|file| directory.join(file).is_file());
+    let entries = fs::read_dir(directory).map_err(Error::io("read directory", directory))?;
+    if is_run {
+        runs.push(Run::open(directory));
+        return Ok(());
+    }
+    for entry in entries {
+        let entry = entry.map_err(Error::io("read directory", directory))?;
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            walk(&entry.path(), runs)?;
+        }
+    }
+    Ok(())
+}
+
+fn load_meta(path: &Path, warnings: &mut Vec<Warning>) -> Option<Meta> {
+    let text = match fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return None,
+        Err(error) => {
+            warnings.push(Warning::new(path, None, format!("cannot be read: {error}")));
+            return None;
+        }
+    };
+    match serde_json::from_str(&text) {
+        Ok(meta) => Some(meta),
+        Err(error) => {
+            warnings.push(Warning::new(path, Some(error.line() as u64), format!("not valid: {error}")));
+            None
+        }
+    }
+}
+
+fn parse_events(path: &Path, bytes: &[u8]) -> Loaded<Vec<Event>> {
+    let mut loaded = Loaded { value: Vec::new(), warnings: Vec::new() };
+    for (number, line) in (1..).zip(bytes.split_inclusive(|&byte| byte == b'\n')) {
+        if line.trim_ascii().is_empty() {
+            continue;
+        }
+        match serde_json::from_slice(line) {
+            Ok(event) => loaded.value.push(event),
+            Err(_) if !line.ends_with(b"\n") => {
+                let message = "the last line has no end: the tool was stopped while writing it; dropped";
+                loaded.warnings.push(Warning::new(path, Some(number), message));
+            }
+            Err(error) => {
+                loaded.warnings.push(Warning::new(path, Some(number), format!("not an event: {error}; line dropped")));
+            }
+        }
+    }
+    loaded
+}

@@ -1,0 +1,396 @@
+//! The shapes of `summary.json`, and percentiles with their confidence.
+
+use std::collections::BTreeMap;
+
+use hdrhistogram::Histogram;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::order;
+
+/// A distribution in ten numbers, in the unit of the field that holds it.
+///
+/// A percentile that the count does not allow ([`order::allows`]) is null. What was lost counts as infinite, and an
+/// infinite value stands in JSON as the text `"inf"`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Percentiles {
+    /// Samples, the lost ones included.
+    pub count: u64,
+    /// The smallest.
+    #[serde(with = "maybe_infinite")]
+    pub min: Option<f64>,
+    /// The arithmetic mean.
+    #[serde(with = "maybe_infinite")]
+    pub mean: Option<f64>,
+    /// The median.
+    #[serde(with = "maybe_infinite")]
+    pub p50: Option<f64>,
+    /// 75 %.
+    #[serde(with = "maybe_infinite")]
+    pub p75: Option<f64>,
+    /// 90 %.
+    #[serde(with = "maybe_infinite")]
+    pub p90: Option<f64>,
+    /// 95 %.
+    #[serde(with = "maybe_infinite")]
+    pub p95: Option<f64>,
+    /// 99 %.
+    #[serde(with = "maybe_infinite")]
+    pub p99: Option<f64>,
+    /// 99.9 %.
+    #[serde(with = "maybe_infinite")]
+    pub p999: Option<f64>,
+    /// The largest.
+    #[serde(with = "maybe_infinite")]
+    pub max: Option<f64>,
+    /// The 95 % confidence interval of each percentile that the count allows, by the percentile's name (`p50`).
+    pub ci95: BTreeMap<String, Interval>,
+}
+
+/// Both ends of a confidence interval.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Interval {
+    /// Lower end.
+    #[serde(with = "maybe_infinite")]
+    pub low: Option<f64>,
+    /// Upper end.
+    #[serde(with = "maybe_infinite")]
+    pub high: Option<f64>,
+}
+
+impl Percentiles {
+    /// The percentiles of this struct: name and quantile.
+    pub const QUANTILES: [(&str, f64); 6] =
+        [("p50", 0.5), ("p75", 0.75), ("p90", 0.9), ("p95", 0.95), ("p99", 0.99), ("p999", 0.999)];
+
+    /// Of a histogram whose values are multiplied by `scale` (0.001: ns to us), with `lost` further samples of infinite
+    /// value. Exact to the histogram's precision.
+    pub fn of_histogram(histogram: &Histogram<u64>, scale: f64, lost: u64) -> Percentiles {
+        let count = histogram.len();
+        if count == 0 {
+            return Percentiles::of(0, lost, |_| f64::INFINITY, f64::NAN);
+        }
+        let at =
+            |rank: u64| histogram.value_at_quantile(rank as f64 / count as f64).clamp(histogram.min(), histogram.max());
+        Percentiles::of(count, lost, |rank| at(rank) as f64 * scale, histogram.mean() * scale)
+    }
+
+    /// Of samples in rising order, each multiplied by `scale`, with `lost` further ones of infinite value. Exact.
+    pub fn of_sorted(samples: &[u64], scale: f64, lost: u64) -> Percentiles {
+        debug_assert!(samples.is_sorted());
+        let sum: u128 = samples.iter().map(|&sample| u128::from(sample)).sum();
+        let mean = sum as f64 / samples.len() as f64 * scale;
+        Percentiles::of(samples.len() as u64, lost, |rank| samples[rank as usize - 1] as f64 * scale, mean)
+    }
+
+    /// The value of one of [`Percentiles::QUANTILES`] by its name.
+    pub fn get(&self, name: &str) -> Option<f64> {
+        match name {
+            "p50" => self.p50,
+            "p75" => self.p75,
+            "p90" => self.p90,
+            "p95" => self.p95,
+            "p99" => self.p99,
+            "p999" => self.p999,
+            _ => None,
+        }
+    }
+
+    fn of(received: u64, lost: u64, value_at: impl Fn(u64) -> f64, mean: f64) -> Percentiles {
+        let count = received + lost;
+        if count == 0 {
+            return Percentiles::default();
+        }
+        let at = |rank: u64| if rank > received { f64::INFINITY } else { value_at(rank) };
+        let quantile = |quantile: f64| order::allows(count, quantile).then(|| at(order::rank(count, quantile)));
+        let interval = |(name, quantile): (&str, f64)| {
+            let (low, high) = order::confidence_ranks(count, quantile)?;
+            Some((name.to_owned(), Interval { low: Some(at(low)), high: Some(at(high)) }))
+        };
+        Percentiles {
+            count,
+            min: Some(at(1)),
+            mean: Some(if lost > 0 { f64::INFINITY } else { mean }),
+            p50: quantile(0.5),
+            p75: quantile(0.75),
+            p90: quantile(0.9),
+            p95: quantile(0.95),
+            p99: quantile(0.99),
+            p999: quantile(0.999),
+            max: Some(at(count)),
+            ci95: Percentiles::QUANTILES.into_iter().filter_map(interval).collect(),
+        }
+    }
+}
+
+/// `summary.json` of loadgen.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct LoadSummary {
+    /// `loadgen`.
+    pub tool: String,
+    /// `conn`, `sub` or `pub`.
+    pub mode: String,
+    /// Whether everything that was asked for was done.
+    pub ok: bool,
+    /// Why not; one sentence each.
+    pub failures: Vec<String>,
+    /// Clients asked for.
+    pub clients: u64,
+    /// The connection phase.
+    pub connect: ConnectSummary,
+    /// What was published; absent where nothing was to be.
+    pub publish: Option<PublishSummary>,
+    /// What arrived; absent where nothing was subscribed.
+    pub receive: Option<ReceiveSummary>,
+    /// Connections that ended before they were meant to.
+    pub disconnected: DisconnectSummary,
+    /// From the first connection attempt to the end, s.
+    pub elapsed_s: f64,
+    /// CPU time of the tool, s.
+    pub self_cpu_s: f64,
+    /// The generator itself may have been the limit: its figures are a lower bound of the broker's.
+    pub generator_limited: bool,
+}
+
+/// The connection phase of a load.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ConnectSummary {
+    /// TCP connects begun.
+    pub attempted: u64,
+    /// CONNACKs with code 0.
+    pub succeeded: u64,
+    /// Attempts that ended otherwise.
+    pub failed: u64,
+    /// The failed ones by reason: errno name, CONNACK code.
+    pub by_reason: BTreeMap<String, u64>,
+    /// Successes per second of the phase.
+    pub rate_per_s: f64,
+    /// From the beginning of the TCP connect to the CONNACK, us.
+    pub connack_us: Percentiles,
+    /// Length of the phase, s.
+    pub duration_s: f64,
+}
+
+/// What a load published.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct PublishSummary {
+    /// Messages that the plan had due.
+    pub offered: u64,
+    /// Messages encoded and given to a connection.
+    pub attempted: u64,
+    /// Messages that the kernel took whole.
+    pub written: u64,
+    /// Messages acknowledged (QoS 1: PUBACK, QoS 2: PUBCOMP).
+    pub acked: u64,
+    /// The latest send after its due time, us.
+    pub late_max_us: u64,
+    /// From due time to send, us.
+    pub send_lag_us: Percentiles,
+}
+
+/// What a load received.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ReceiveSummary {
+    /// Messages, each once.
+    pub delivered: u64,
+    /// Bytes of their payloads.
+    pub bytes: u64,
+    /// Gaps in the senders' sequences.
+    pub lost: u64,
+    /// Messages that came again.
+    pub duplicated: u64,
+    /// Messages that came after a later one of the same sender.
+    pub out_of_order: u64,
+    /// Messages whose payload was not the one that was sent.
+    pub corrupted: u64,
+    /// From the due time to the receipt, us; publisher and subscriber on one host.
+    pub latency_us: Percentiles,
+    /// From the actual send to the receipt, us, where that is known.
+    pub uncorrected_latency_us: Percentiles,
+}
+
+/// Connections that ended before they were meant to.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct DisconnectSummary {
+    /// All.
+    pub total: u64,
+    /// By reason: errno name, DISCONNECT code, `closed by peer`.
+    pub by_reason: BTreeMap<String, u64>,
+}
+
+/// `summary.json` of the prober.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ProbeSummary {
+    /// `prober`.
+    pub tool: String,
+    /// Whether every planned probe was sent and the connections lived.
+    pub ok: bool,
+    /// Why not; one sentence each.
+    pub failures: Vec<String>,
+    /// Measured probes that were sent.
+    pub sent: u64,
+    /// Measured probes that came back in time.
+    pub received: u64,
+    /// Measured probes that did not.
+    pub lost: u64,
+    /// Further copies.
+    pub duplicated: u64,
+    /// Probes that came after a later one.
+    pub out_of_order: u64,
+    /// Payloads that were not those sent.
+    pub corrupted: u64,
+    /// Planned distance of probes, us.
+    pub interval_us: u64,
+    /// QoS of publisher and subscription.
+    pub qos: u8,
+    /// Bytes of payload.
+    pub payload_bytes: u64,
+    /// Probes sent before the measured ones and left out.
+    pub warmup: u64,
+    /// From the due time to the receipt, us.
+    pub latency_us: Percentiles,
+    /// From the actual send to the receipt, us: what a closed-loop prober would have shown.
+    pub uncorrected_latency_us: Percentiles,
+    /// From the due time to the actual send, us: what the prober's own machine adds.
+    pub send_lag_us: Percentiles,
+    /// The highest percentile (0 to 100) that the count allows.
+    pub highest_percentile: f64,
+    /// From the first due time to the end, s.
+    pub elapsed_s: f64,
+    /// CPU time of the prober, us.
+    pub self_cpu_us: u64,
+}
+
+/// `summary.json` of the collector.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct CollectSummary {
+    /// `collector`.
+    pub tool: String,
+    /// Whether it sampled for as long as asked, or was told to stop.
+    pub ok: bool,
+    /// Samples written.
+    pub ticks: u64,
+    /// Samples that began later than a tenth of the interval after their moment.
+    pub late_ticks: u64,
+    /// Moments that passed without a sample.
+    pub missed_ticks: u64,
+    /// The latest beginning of a sample, us.
+    pub late_us_max: u64,
+    /// The longest sample, us.
+    pub sample_us_max: u64,
+    /// CPU time of the collector, us.
+    pub self_cpu_us: u64,
+    /// From the first to the last sample, s.
+    pub duration_s: f64,
+    /// Times that the target was replaced by another process.
+    pub restarts: u64,
+    /// How it ended: `duration`, `signal`.
+    pub ended_by: String,
+}
+
+/// Any `summary.json`, told apart by its `tool`.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Summary {
+    /// Of loadgen.
+    Load(Box<LoadSummary>),
+    /// Of the prober.
+    Probe(Box<ProbeSummary>),
+    /// Of the collector.
+    Collect(Box<CollectSummary>),
+    /// Of a tool that this crate does not know.
+    Other(Value),
+}
+
+impl Summary {
+    pub(crate) fn from_json(text: &str) -> serde_json::Result<Summary> {
+        let value: Value = serde_json::from_str(text)?;
+        Ok(match value.get("tool").and_then(Value::as_str) {
+            Some("loadgen") => Summary::Load(serde_json::from_value(value)?),
+            Some("prober") => Summary::Probe(serde_json::from_value(value)?),
+            Some("collector") => Summary::Collect(serde_json::from_value(value)?),
+            _ => Summary::Other(value),
+        })
+    }
+}
+
+/// JSON has no infinity; the text `"inf"` stands for it.
+mod maybe_infinite {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    #[derive(Serialize, Deserialize)]
+    #[serde(untagged)]
+    enum Form {
+        Number(f64),
+        Text(String),
+    }
+
+    pub(super) fn serialize<S: Serializer>(value: &Option<f64>, serializer: S) -> Result<S::Ok, S::Error> {
+        let form = |value: f64| if value.is_infinite() { Form::Text("inf".to_owned()) } else { Form::Number(value) };
+        value.filter(|value| !value.is_nan()).map(form).serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<f64>, D::Error> {
+        match Option::<Form>::deserialize(deserializer)? {
+            None => Ok(None),
+            Some(Form::Number(value)) => Ok(Some(value)),
+            Some(Form::Text(text)) if text == "inf" => Ok(Some(f64::INFINITY)),
+            Some(Form::Text(text)) => {
+                Err(serde::de::Error::custom(format!("{text:?} is neither a number nor \"inf\"")))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn known_percentiles() {
+        let samples: Vec<u64> = (1..=4_000).map(|i| i * 1_000).collect();
+        let exact = Percentiles::of_sorted(&samples, 0.001, 0);
+        assert_eq!((exact.count, exact.min, exact.max), (4_000, Some(1.0), Some(4_000.0)));
+        assert_eq!((exact.p50, exact.p95, exact.p999), (Some(2_000.0), Some(3_800.0), Some(3_996.0)));
+        assert_eq!(exact.mean, Some(2_000.5));
+        let p95 = exact.ci95["p95"];
+        assert!(p95.low < exact.p95 && exact.p95 < p95.high);
+
+        let mut histogram = Histogram::<u64>::new(3).unwrap();
+        samples.iter().for_each(|&sample| histogram.record(sample).unwrap());
+        let near = Percentiles::of_histogram(&histogram, 0.001, 0);
+        for (name, _) in Percentiles::QUANTILES {
+            let (near, exact) = (near.get(name).unwrap(), exact.get(name).unwrap());
+            assert!((near / exact - 1.0).abs() < 0.001, "{name}: {near} {exact}");
+        }
+    }
+
+    #[test]
+    fn what_is_lost_is_infinite_and_survives_json() {
+        let samples: Vec<u64> = (1..=990).collect();
+        let lossy = Percentiles::of_sorted(&samples, 1.0, 10);
+        assert_eq!((lossy.count, lossy.p99, lossy.p999), (1_000, Some(990.0), None));
+        assert_eq!((lossy.mean, lossy.max), (Some(f64::INFINITY), Some(f64::INFINITY)));
+        assert_eq!(lossy.ci95["p99"].high, Some(f64::INFINITY));
+        let text = serde_json::to_string(&lossy).unwrap();
+        assert!(text.contains(r#""max":"inf""#) && text.contains(r#""p999":null"#), "{text}");
+        assert_eq!(serde_json::from_str::<Percentiles>(&text).unwrap(), lossy);
+    }
+
+    #[test]
+    fn few_or_no_samples() {
+        assert_eq!(Percentiles::of_sorted(&[], 1.0, 0), Percentiles::default());
+        let five = Percentiles::of_sorted(&[1, 2, 3, 4, 5], 1.0, 0);
+        assert_eq!((five.p50, five.min, five.max), (None, Some(1.0), Some(5.0)));
+        let empty = Histogram::<u64>::new(3).unwrap();
+        assert_eq!(Percentiles::of_histogram(&empty, 1.0, 7).p50, Some(f64::INFINITY));
+        assert_eq!(Percentiles::of_histogram(&empty, 1.0, 0), Percentiles::default());
+    }
+}

@@ -1,0 +1,385 @@
+//! [`RunDir`]: making a run directory, and the writers that it hands out.
+
+use std::fs::{self, File};
+use std::io::{ErrorKind, Write};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::columns::{self, Column};
+use crate::hlog::LatencyLog;
+use crate::{Error, Event, Meta, Result, Role, clock, name};
+
+pub(crate) const META: &str = "meta.json";
+pub(crate) const GUIDE_META: &str = "meta.txt";
+pub(crate) const RAW: &str = "raw.csv";
+pub(crate) const COUNTERS: &str = "counters.csv";
+pub(crate) const RATES: &str = "rates.csv";
+pub(crate) const SAMPLES: &str = "samples.csv";
+pub(crate) const EVENTS: &str = "events.jsonl";
+pub(crate) const LATENCY: &str = "latency.hlog";
+pub(crate) const SUMMARY: &str = "summary.json";
+
+/// A run directory that is being written. Making it opens no file: each tool asks for the writers that it needs, once.
+#[derive(Debug, Clone)]
+pub struct RunDir {
+    path: PathBuf,
+}
+
+impl RunDir {
+    /// Makes exactly this directory, with its parents.
+    ///
+    /// # Errors
+    /// It cannot be made, or it exists and is not empty.
+    pub fn create(path: impl Into<PathBuf>) -> Result<RunDir> {
+        let path = path.into();
+        fs::create_dir_all(&path).map_err(Error::io("create directory", &path))?;
+        let mut entries = fs::read_dir(&path).map_err(Error::io("read directory", &path))?;
+        match entries.next() {
+            None => Ok(RunDir { path }),
+            Some(_) => Err(Error::NotEmpty { path }),
+        }
+    }
+
+    /// Makes `<out>/<role>-<tag>-<utc>`. When a run of the same name began within the same second, waits for the next
+    /// one: two runs never share a directory, and no name lies about its time.
+    ///
+    /// # Errors
+    /// It cannot be made.
+    pub fn create_in(out: &Path, role: Role, tag: &str) -> Result<RunDir> {
+        fs::create_dir_all(out).map_err(Error::io("create directory", out))?;
+        loop {
+            let path = out.join(name::directory_name(role, tag, clock::wall_ns()));
+            match fs::create_dir(&path) {
+                Ok(()) => return Ok(RunDir { path }),
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+                    std::thread::sleep(Duration::from_millis(100));
+                }
+                Err(error) => return Err(Error::io("create directory", &path)(error)),
+            }
+        }
+    }
+
+    /// The directory.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Writes `meta.json`; again, when more is known later. Atomic.
+    ///
+    /// # Errors
+    /// The disk does not take it.
+    pub fn write_meta(&self, meta: &Meta) -> Result<()> {
+        self.write_json(META, meta)
+    }
+
+    /// Writes `summary.json`, the last act of a run. Atomic.
+    ///
+    /// # Errors
+    /// The disk does not take it.
+    pub fn write_summary(&self, summary: &impl Serialize) -> Result<()> {
+        self.write_json(SUMMARY, summary)
+    }
+
+    /// Begins `raw.csv` with the columns of [`columns::RAW`] and the `extra` ones behind them.
+    ///
+    /// # Errors
+    /// The file exists, or the disk does not take it.
+    pub fn raw_writer(&self, extra: &[String]) -> Result<TableWriter> {
+        TableWriter::create(self.path.join(RAW), columns::RAW, extra, Flush::EachRow)
+    }
+
+    /// Begins `counters.csv`.
+    ///
+    /// # Errors
+    /// The file exists, or the disk does not take it.
+    pub fn counters_writer(&self) -> Result<CountersWriter> {
+        let table = TableWriter::create(self.path.join(COUNTERS), columns::COUNTERS, &[], Flush::EachRow)?;
+        Ok(CountersWriter { table })
+    }
+
+    /// Begins `samples.csv`, whose rows the caller flushes, at least once a second.
+    ///
+    /// # Errors
+    /// The file exists, or the disk does not take it.
+    pub fn samples_writer(&self) -> Result<TableWriter> {
+        TableWriter::create(self.path.join(SAMPLES), columns::SAMPLES, &[], Flush::WhenTold)
+    }
+
+    /// Opens `events.jsonl` for appending. Several processes may append to one file: each line is one write.
+    ///
+    /// # Errors
+    /// The file cannot be opened.
+    pub fn events(&self) -> Result<EventLog> {
+        let path = self.path.join(EVENTS);
+        let file = File::options().create(true).append(true).open(&path).map_err(Error::io("create", &path))?;
+        Ok(EventLog { path, file })
+    }
+
+    /// Begins `latency.hlog`.
+    ///
+    /// # Errors
+    /// The file exists, or the disk does not take it.
+    pub fn latency_log(&self) -> Result<LatencyLog> {
+        LatencyLog::create(self.path.join(LATENCY), clock::wall_ns())
+    }
+
+    fn write_json(&self, name: &str, value: &impl Serialize) -> Result<()> {
+        let (path, temporary) = (self.path.join(name), self.path.join(format!(".{name}.tmp")));
+        let mut text = serde_json::to_vec_pretty(value).map_err(|source| Error::Json { path: path.clone(), source })?;
+        text.push(b'\n');
+        let written = File::create(&temporary).and_then(|mut file| {
+            file.write_all(&text)?;
+            file.sync_all()
+        });
+        written.and_then(|()| fs::rename(&temporary, &path)).map_err(|source| {
+            let _ = fs::remove_file(&temporary);
+            Error::Io { action: "write", path, source }
+        })
+    }
+}
+
+/// Writes a CSV file cell by cell, row by row. A row reaches the file whole or not at all.
+#[derive(Debug)]
+pub struct TableWriter {
+    path: PathBuf,
+    file: File,
+    flush: Flush,
+    columns: usize,
+    cells: usize,
+    /// Rows that are not in the file yet, the last one maybe unfinished.
+    pending: Vec<u8>,
+    /// Where the last row in `pending` begins.
+    row_start: usize,
+    /// Bytes of whole rows in the file: what it is cut back to when the disk takes only a part of a row.
+    whole_bytes: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Flush {
+    EachRow,
+    WhenTold,
+}
+
+impl TableWriter {
+    fn create(path: PathBuf, columns: &[Column], extra: &[String], flush: Flush) -> Result<TableWriter> {
+        let file = File::create_new(&path).map_err(Error::io("create", &path))?;
+        let columns: Vec<&str> =
+            columns.iter().map(|column| column.name).chain(extra.iter().map(String::as_str)).collect();
+        let (pending, count) = (columns.join(",").into_bytes(), columns.len());
+        let mut table =
+            TableWriter { path, file, flush, columns: count, cells: count, pending, row_start: 0, whole_bytes: 0 };
+        table.end_row()?;
+        table.flush()?;
+        Ok(table)
+    }
+
+    /// Appends a number.
+    pub fn number(&mut self, value: u64) -> &mut Self {
+        self.separate();
+        write!(self.pending, "{value}").expect("writing to a Vec cannot fail");
+        self
+    }
+
+    /// Appends a number, or an empty cell when it is not known.
+    pub fn maybe(&mut self, value: Option<u64>) -> &mut Self {
+        match value {
+            Some(value) => self.number(value),
+            None => {
+                self.separate();
+                self
+            }
+        }
+    }
+
+    /// Appends text, quoted where CSV asks for it.
+    pub fn text(&mut self, value: &str) -> &mut Self {
+        self.separate();
+        if value.contains([',', '"', '\n', '\r']) {
+            self.pending.extend_from_slice(format!("\"{}\"", value.replace('"', "\"\"")).as_bytes());
+        } else {
+            self.pending.extend_from_slice(value.as_bytes());
+        }
+        self
+    }
+
+    /// Ends the row; it reaches the kernel now, or at [`TableWriter::flush`] for a file that is flushed when told.
+    ///
+    /// # Errors
+    /// The number of cells is not that of the columns (the row is dropped), or the disk does not take the row.
+    pub fn end_row(&mut self) -> Result<()> {
+        let cells = std::mem::take(&mut self.cells);
+        if cells != self.columns {
+            self.pending.truncate(self.row_start);
+            return Err(Error::RowShape { path: self.path.clone(), cells, columns: self.columns });
+        }
+        self.pending.push(b'\n');
+        self.row_start = self.pending.len();
+        if self.flush == Flush::EachRow { self.flush() } else { Ok(()) }
+    }
+
+    /// Hands all ended rows to the kernel.
+    ///
+    /// # Errors
+    /// The disk does not take them; the file is cut back to whole rows, and the rows are lost.
+    pub fn flush(&mut self) -> Result<()> {
+        let written = self.file.write_all(&self.pending[..self.row_start]);
+        let bytes = self.row_start as u64;
+        self.pending.drain(..self.row_start);
+        self.row_start = 0;
+        match written {
+            Ok(()) => {
+                self.whole_bytes += bytes;
+                Ok(())
+            }
+            Err(source) => {
+                self.cut_back();
+                Err(Error::Io { action: "append to", path: self.path.clone(), source })
+            }
+        }
+    }
+
+    fn cut_back(&mut self) {
+        use std::io::Seek;
+        // Best effort: a reader drops a torn line too.
+        let _ = self.file.set_len(self.whole_bytes);
+        let _ = self.file.seek(std::io::SeekFrom::Start(self.whole_bytes));
+    }
+
+    fn separate(&mut self) {
+        if self.cells > 0 {
+            self.pending.push(b',');
+        }
+        self.cells += 1;
+    }
+}
+
+/// One row of `counters.csv`: what a tool had done by this moment. Cumulative, except `connected`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct CounterRow {
+    /// `CLOCK_MONOTONIC`, ns.
+    pub mono_ns: u64,
+    /// `CLOCK_REALTIME`, ns.
+    pub wall_ns: u64,
+    /// Connections that live now, CONNACK received.
+    pub connected: u64,
+    /// CONNACKs with code 0.
+    pub connect_succ: u64,
+    /// Connection attempts that ended otherwise.
+    pub connect_fail: u64,
+    /// Connections that ended before they were meant to.
+    pub disconnected: u64,
+    /// Messages that the plan had due.
+    pub offered: u64,
+    /// Messages encoded and given to a connection.
+    pub attempted: u64,
+    /// Messages that the kernel took whole.
+    pub written: u64,
+    /// Messages acknowledged.
+    pub acked: u64,
+    /// Messages received.
+    pub received: u64,
+    /// Bytes of their payloads.
+    pub received_bytes: u64,
+    /// Gaps in the senders' sequences, as known now.
+    pub lost: u64,
+    /// Messages that came again.
+    pub duplicated: u64,
+    /// Messages that came after a later one of the same sender.
+    pub out_of_order: u64,
+    /// Messages whose payload was not the one that was sent.
+    pub corrupted: u64,
+    /// CPU time of the tool, us.
+    pub self_cpu_us: u64,
+}
+
+impl CounterRow {
+    /// The values in the order of [`columns::COUNTERS`].
+    pub fn values(&self) -> [u64; 17] {
+        [
+            self.mono_ns,
+            self.wall_ns,
+            self.connected,
+            self.connect_succ,
+            self.connect_fail,
+            self.disconnected,
+            self.offered,
+            self.attempted,
+            self.written,
+            self.acked,
+            self.received,
+            self.received_bytes,
+            self.lost,
+            self.duplicated,
+            self.out_of_order,
+            self.corrupted,
+            self.self_cpu_us,
+        ]
+    }
+
+    /// The row of values in that order.
+    pub fn from_values(values: [u64; 17]) -> CounterRow {
+        let [mono_ns, wall_ns, connected, connect_succ, connect_fail, disconnected, rest @ ..] = values;
+        let [offered, attempted, written, acked, received, received_bytes, lost, rest @ ..] = rest;
+        let [duplicated, out_of_order, corrupted, self_cpu_us] = rest;
+        CounterRow {
+            mono_ns,
+            wall_ns,
+            connected,
+            connect_succ,
+            connect_fail,
+            disconnected,
+            offered,
+            attempted,
+            written,
+            acked,
+            received,
+            received_bytes,
+            lost,
+            duplicated,
+            out_of_order,
+            corrupted,
+            self_cpu_us,
+        }
+    }
+}
+
+/// Writes `counters.csv`.
+#[derive(Debug)]
+pub struct CountersWriter {
+    table: TableWriter,
+}
+
+impl CountersWriter {
+    /// Appends a row; it reaches the kernel before the call returns.
+    ///
+    /// # Errors
+    /// The disk does not take it.
+    pub fn append(&mut self, row: &CounterRow) -> Result<()> {
+        for value in row.values() {
+            self.table.number(value);
+        }
+        self.table.end_row()
+    }
+}
+
+/// Appends to `events.jsonl`.
+#[derive(Debug)]
+pub struct EventLog {
+    path: PathBuf,
+    file: File,
+}
+
+impl EventLog {
+    /// Appends one event as one line; it reaches the kernel before the call returns.
+    ///
+    /// # Errors
+    /// The disk does not take it.
+    pub fn append(&mut self, event: &Event) -> Result<()> {
+        let encoded = serde_json::to_vec(event).map_err(|source| Error::Json { path: self.path.clone(), source });
+        let mut line = encoded?;
+        line.push(b'\n');
+        self.file.write_all(&line).map_err(Error::io("append to", &self.path))
+    }
+}
