@@ -1,4 +1,23 @@
-//! Placeholder.
+//! Building blocks of a readiness-based event loop: one poller (mio, edge-triggered) per thread, connections in a table,
+//! buffers that belong to the loop.
+//!
+//! The crate has no loop of its own: the broker's and the load tools' loops differ in what a turn does, and are short
+//! because these parts are here. In the order in which a connection meets them:
+//!
+//! - [`limits`]: may this process open so many connections at all;
+//! - [`source`]: from which addresses and ports connections are made;
+//! - [`socket`]: connecting, listening and resetting without blocking;
+//! - [`transport`]: what carries the bytes (plain TCP; TLS and WebSocket have their place there);
+//! - [`buffer`]: input and output buffers that only a busy connection owns;
+//! - [`wheel`]: many coarse timers, one structure, for time-outs and keep-alive;
+//! - [`alarm`]: waking a poller at a nanosecond, for schedules;
+//! - [`mailbox`]: messages between event loops, in batches with one wake-up each.
 
+pub mod alarm;
+pub mod buffer;
+pub mod limits;
 pub mod mailbox;
+pub mod socket;
+pub mod source;
+pub mod transport;
 pub mod wheel;

@@ -1,0 +1,53 @@
+//! The limit on open files, which is the first wall that many connections run into.
+
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+
+/// Why so many connections cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum LimitError {
+    /// The hard limit is too low.
+    #[error(
+        "{needed} open files are needed, but this process may open {allowed} (RLIMIT_NOFILE): type `ulimit -n {needed}` \
+         before starting it, or, where the shell refuses, put `{user} hard nofile {needed}` into \
+         /etc/security/limits.conf and log in again",
+        user = "*"
+    )]
+    OpenFiles {
+        /// Descriptors needed.
+        needed: u64,
+        /// The hard limit.
+        allowed: u64,
+    },
+    /// The limit cannot be read or raised.
+    #[error("cannot read or set RLIMIT_NOFILE: {0}")]
+    System(#[from] nix::Error),
+}
+
+/// Sees to it that `needed` descriptors can be open at the same time, raising the soft limit as far as the hard one.
+/// Returns the limit that then holds.
+///
+/// # Errors
+/// [`LimitError::OpenFiles`] when the hard limit is lower, with what to do about it.
+pub fn ensure_open_files(needed: u64) -> Result<u64, LimitError> {
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    if hard < needed {
+        return Err(LimitError::OpenFiles { needed, allowed: hard });
+    }
+    if soft < hard {
+        setrlimit(Resource::RLIMIT_NOFILE, hard, hard)?;
+    }
+    Ok(hard)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_soft_limit_is_raised_and_the_hard_one_respected() {
+        let allowed = ensure_open_files(16).unwrap();
+        assert_eq!(getrlimit(Resource::RLIMIT_NOFILE).unwrap(), (allowed, allowed));
+        let error = ensure_open_files(u64::MAX).unwrap_err().to_string();
+        assert!(error.contains(&format!("may open {allowed}")) && error.contains("ulimit -n"), "{error}");
+    }
+}
