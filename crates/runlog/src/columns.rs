@@ -32,6 +32,14 @@ pub fn kind(name: &str) -> Option<Kind> {
     known.map(|column| column.kind).or_else(|| is_core_column(name).then_some(Kind::Counter))
 }
 
+/// Name of a counter's rate in `rates.csv`, such as `rx_bytes_per_s`: the guide's form.
+pub fn rate_column(counter: &str) -> String {
+    format!("{counter}_per_s")
+}
+
+/// Last column of a `rates.csv` of ours: the elapsed time that the row's rates are over, s.
+pub const DT_S: &str = "dt_s";
+
 /// Name of a per-core column, such as `cpu3_softirq_ticks`.
 pub fn core_column(core: usize, class: &str) -> String {
     format!("cpu{core}_{class}_ticks")
