@@ -3,6 +3,8 @@
 //! Durations and schedules use [`mono_ns`]; [`wall_ns`] only says where in the world's time a run lies. A step of the
 //! wall clock shows as a change of their difference.
 
+use std::time::Duration;
+
 use nix::time::{ClockId, clock_gettime};
 
 /// `CLOCK_MONOTONIC` in nanoseconds: the same zero for all processes of one boot of one host (of one time namespace).
@@ -13,6 +15,32 @@ pub fn mono_ns() -> u64 {
 /// `CLOCK_REALTIME` in nanoseconds since 1970-01-01T00:00:00Z.
 pub fn wall_ns() -> u64 {
     read(ClockId::CLOCK_REALTIME)
+}
+
+/// CPU time that this process has used, all threads, ns.
+pub fn self_cpu_ns() -> u64 {
+    read(ClockId::CLOCK_PROCESS_CPUTIME_ID)
+}
+
+/// A duration as the command lines write it: `500ms`, `1s`, `2m`, `1h`, also with a fraction; a bare number is seconds, as
+/// in the guide's environment variables.
+///
+/// # Errors
+/// A sentence that says what the text should have been.
+pub fn parse_duration(text: &str) -> Result<Duration, String> {
+    let bad = || format!("{text:?} is no duration: write it like 500ms, 1s, 2m or 1h");
+    let unit_at = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let (number, unit) = text.split_at(unit_at);
+    let seconds_per_unit = match unit {
+        "us" | "µs" => 1e-6,
+        "ms" => 1e-3,
+        "" | "s" => 1.0,
+        "m" | "min" => 60.0,
+        "h" => 3_600.0,
+        _ => return Err(bad()),
+    };
+    let number: f64 = number.parse().map_err(|_| bad())?;
+    Duration::try_from_secs_f64(number * seconds_per_unit).map_err(|_| bad())
 }
 
 /// `2025-12-30T13:59:10Z`: the guide's `time_utc`; the fraction of the second is cut off.
@@ -45,7 +73,7 @@ pub fn parse_utc(text: &str) -> Option<u64> {
 }
 
 fn read(clock: ClockId) -> u64 {
-    let time = clock_gettime(clock).expect("every Linux has CLOCK_MONOTONIC and CLOCK_REALTIME");
+    let time = clock_gettime(clock).expect("every Linux has the clocks of this module");
     time.tv_sec() as u64 * NS_PER_S + time.tv_nsec() as u64
 }
 
@@ -90,6 +118,18 @@ mod tests {
             assert_eq!(utc_text(seconds * NS_PER_S), text);
             assert_eq!(parse_utc(text), Some(seconds));
             assert_eq!(parse_utc(&utc_compact(seconds * NS_PER_S)), Some(seconds));
+        }
+    }
+
+    #[test]
+    fn durations() {
+        for (text, ms) in
+            [("500ms", 500), ("1s", 1_000), ("1.5s", 1_500), ("2m", 120_000), ("300", 300_000), ("1h", 3_600_000)]
+        {
+            assert_eq!(parse_duration(text), Ok(Duration::from_millis(ms)), "{text}");
+        }
+        for text in ["", "s", "-1s", "1 s", "1d", "1.2.3s", "99999999999999999999h"] {
+            assert!(parse_duration(text).is_err(), "{text}");
         }
     }
 

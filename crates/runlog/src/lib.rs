@@ -48,6 +48,8 @@ pub mod write;
 
 mod error;
 
+use std::sync::LazyLock;
+
 pub use error::{Error, Loaded, Result, Warning};
 pub use event::{Edge, Event, EventKind};
 pub use meta::{HostManifest, Meta, ProcessManifest};
@@ -59,10 +61,15 @@ pub use write::RunDir;
 /// The git commit that the tools were built from, when the build was told (`GIT_COMMIT=... cargo build`).
 pub const GIT_COMMIT: Option<&str> = option_env!("GIT_COMMIT");
 
-/// The text of `--version` after the tool's name: version, and the git commit when known.
-pub fn version_text(version: &str) -> String {
-    match GIT_COMMIT {
-        Some(commit) => format!("{version} (git {commit})"),
-        None => version.to_owned(),
-    }
+/// What `--version` prints after the tool's name: the version that all crates of the workspace share, and the git commit
+/// when known.
+pub fn version() -> &'static str {
+    static TEXT: LazyLock<String> = LazyLock::new(|| match GIT_COMMIT {
+        Some(commit) => format!("{VERSION} (git {commit})"),
+        None => VERSION.to_owned(),
+    });
+    &TEXT
 }
+
+/// The version that all crates of the workspace share.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
