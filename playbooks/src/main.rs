@@ -1,2 +1,209 @@
-//! Placeholder.
-fn main() {}
+//! `playbook`: runs a whole experiment, from starting the brokers to the report.
+//!
+//! - [`typed`]: experiment and target files, as typed.
+//! - [`catalog`]: the shipped ones, and those that a user names by path.
+//! - [`tools`]: the programs that load, probe, collect and analyse.
+//! - [`resolve`]: the brokers that are compared: found, installed, or an A/A control.
+//! - [`machine`]: the limits of this machine.
+//! - [`template`], [`expand`]: from what was typed to the [`plan`], which is all that an executor needs.
+//! - [`local`]: the executor for this machine.
+
+mod catalog;
+mod expand;
+mod local;
+mod machine;
+mod plan;
+mod resolve;
+mod template;
+mod tools;
+mod typed;
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, Stdio};
+
+use anyhow::{Context, Result, bail};
+use clap::{Args, Parser, Subcommand};
+
+use self::expand::{Options, expand, experiment_dir};
+use self::machine::Machine;
+use self::plan::Plan;
+use self::resolve::{Absent, Side, sides};
+use self::tools::Tools;
+use self::typed::Experiment;
+
+#[derive(Parser)]
+#[command(
+    name = "playbook",
+    about = "Runs whole MQTT broker experiments: brokers, load, collection, report",
+    version = runlog::version(),
+    after_help = "Exit codes: 0 all points count; 1 the run could not be made; 2 wrong usage; 3 some points failed their \
+                  gates (the report says which and why); 130 or 143 stopped by Ctrl-C or SIGTERM, what was measured is kept."
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Subcommands,
+}
+
+#[derive(Subcommand)]
+enum Subcommands {
+    /// List the shipped experiments, and the targets with what this machine has of them
+    List,
+    /// Print the full expansion of an experiment as JSON: every step with its exact commands
+    Plan(Selection),
+    /// Run an experiment and write its report
+    Run {
+        #[command(flatten)]
+        selection: Selection,
+        /// Install what is missing without asking (Debian packages as root, or a crate)
+        #[arg(long)]
+        yes: bool,
+    },
+}
+
+#[derive(Args)]
+struct Selection {
+    /// A shipped experiment (see `playbook list`), or a path to an experiment file ending in .toml
+    experiment: String,
+    /// Folder that gets the experiment's directory
+    #[arg(long, value_name = "DIR", default_value = "runs")]
+    out: PathBuf,
+    /// Targets to compare instead of the experiment's: names, or paths to target files, separated by commas
+    #[arg(long, value_name = "A,B")]
+    targets: Option<String>,
+    /// How often each step runs against each target
+    #[arg(long, value_name = "N")]
+    repeats: Option<u32>,
+    /// Multiplies the settle, measure and drain phases
+    #[arg(long, value_name = "FACTOR", default_value = "1", value_parser = duration_scale)]
+    duration_scale: f64,
+}
+
+fn main() -> ExitCode {
+    let outcome = match Cli::parse().command {
+        Subcommands::List => list(),
+        Subcommands::Plan(selection) => plan(&selection),
+        Subcommands::Run { selection, yes } => run(&selection, yes),
+    };
+    match outcome {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("playbook: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn list() -> Result<ExitCode> {
+    let tools = Tools::locate()?;
+    println!("experiments:");
+    for experiment in catalog::experiments()? {
+        println!("  {:<14} {}", experiment.name, experiment.title);
+        println!("  {:<14} {}", "", experiment.purpose);
+    }
+    println!("\ntargets:");
+    for target in catalog::targets()? {
+        let place = resolve::find(&target, &tools);
+        let place = place.map_or_else(|| "not on this machine".to_owned(), |path| path.display().to_string());
+        println!("  {:<14} {:<26} {place}", target.name, target.title);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn plan(selection: &Selection) -> Result<ExitCode> {
+    let experiment = catalog::experiment(&selection.experiment)?;
+    let plan = make_plan(&experiment, selection, &Tools::locate()?, Absent::Assume)?;
+    println!("{}", serde_json::to_string_pretty(&plan).context("a plan is always JSON")?);
+    Ok(ExitCode::SUCCESS)
+}
+
+fn run(selection: &Selection, yes: bool) -> Result<ExitCode> {
+    let experiment = catalog::experiment(&selection.experiment)?;
+    let tools = Tools::locate()?;
+    tools.make_ready()?;
+    let plan = make_plan(&experiment, selection, &tools, if yes { Absent::Install } else { Absent::Refuse })?;
+    local::preflight(&plan).context("preflight")?;
+    introduce(&plan);
+    let signals = local::Signals::listen()?;
+    let outcome = local::run(&plan, &signals)?;
+    if outcome.steps_done > 0 {
+        report(&plan, &tools)?;
+    }
+    Ok(conclude(&plan, &outcome))
+}
+
+fn make_plan(experiment: &Experiment, selection: &Selection, tools: &Tools, absent: Absent) -> Result<Plan> {
+    let sides: Vec<Side> = match &selection.targets {
+        Some(names) => sides(&resolve::choices(names), tools, absent)?,
+        None => sides(&experiment.targets, tools, absent)?,
+    };
+    let (dir, id) = experiment_dir(&selection.out, &experiment.name, runlog::clock::wall_ns());
+    let options = Options { dir, id, repeats: selection.repeats, duration_scale: selection.duration_scale };
+    expand(experiment, &sides, tools, &Machine::look()?, &options)
+}
+
+/// Says what will be compared, how long it takes, and what the plan changed.
+fn introduce(plan: &Plan) {
+    eprintln!("{}: {}", plan.name, plan.title);
+    for target in &plan.targets {
+        let version = target.version.as_deref().unwrap_or("version unknown");
+        eprintln!("  {} = {}: {version} ({})", target.label, target.title, target.exe);
+    }
+    for note in &plan.notes {
+        eprintln!("  note: {note}");
+    }
+    eprintln!("  {} steps, about {:.0} s, into {}", plan.steps.len(), plan.expected_s, plan.dir);
+}
+
+/// Lets `analyze` write the report and print the main table.
+fn report(plan: &Plan, tools: &Tools) -> Result<()> {
+    let program = tools.path("analyze");
+    let page = report_page(plan);
+    let status = Command::new(&program)
+        .args(["report", &plan.dir, "-o"])
+        .arg(&page)
+        .stdin(Stdio::null())
+        .status()
+        .with_context(|| format!("cannot start {program}"))?;
+    if !status.success() {
+        bail!("{program} report {} failed ({status}); the measured data is kept there", plan.dir);
+    }
+    Ok(())
+}
+
+/// The last lines, and the exit code.
+fn conclude(plan: &Plan, outcome: &local::Outcome) -> ExitCode {
+    let total = plan.steps.len();
+    for (step, reasons) in &outcome.failed {
+        eprintln!("failed point: {step}: {}", reasons.join("; "));
+    }
+    let page = report_page(plan);
+    if page.is_file() {
+        println!("{}", page.display());
+    }
+    match outcome.interrupted_by {
+        Some(signal) => {
+            let kept = format!("{} of {total} steps are complete and kept in {}", outcome.steps_done, plan.dir);
+            eprintln!("playbook: interrupted; {kept}");
+            ExitCode::from(128 + signal as u8)
+        }
+        None if outcome.failed.is_empty() => ExitCode::SUCCESS,
+        None => {
+            eprintln!("playbook: {} of {total} points failed their gates", outcome.failed.len());
+            ExitCode::from(SOME_POINTS_FAILED)
+        }
+    }
+}
+
+fn report_page(plan: &Plan) -> PathBuf {
+    Path::new(&plan.dir).join("report.html")
+}
+
+fn duration_scale(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(scale) if (0.01..=1_000.0).contains(&scale) => Ok(scale),
+        _ => Err("a factor between 0.01 and 1000".into()),
+    }
+}
+
+/// Exit code when the run is complete and a gate has failed somewhere.
+const SOME_POINTS_FAILED: u8 = 3;

@@ -1,0 +1,449 @@
+//! From what was typed to the plan: matrices, variables, ports, source addresses, limits of this machine, order.
+//!
+//! Variables of an experiment's texts: the step's matrix axes; `{host}` and `{port}` of the broker; `{source}`, a
+//! loopback address of the step's own, so that no step inherits the ports in TIME_WAIT of the one before; in a load with
+//! `every` also `{every_ms}` and `{count}`. Of a target's texts: `{host}`, `{port}`, `{config}` (folder of its files) and
+//! `{user}` (who runs this).
+
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+use runlog::{Context, Role};
+
+use crate::machine::Machine;
+use crate::plan::{
+    Phase, Plan, PlannedBroker, PlannedFile, PlannedPhase, PlannedProcess, PlannedStep, PlannedTarget, ProcessKind,
+};
+use crate::resolve::Side;
+use crate::template::{Variables, fill};
+use crate::tools::Tools;
+use crate::typed::{Ends, Experiment, Load, Scalar, Span, Start, Step, Tool};
+
+/// What the command line says about how to run an experiment.
+#[derive(Debug, Clone)]
+pub(crate) struct Options {
+    /// Directory of the experiment.
+    pub(crate) dir: String,
+    /// Identity of this run, the last part of `dir`.
+    pub(crate) id: String,
+    pub(crate) repeats: Option<u32>,
+    /// Multiplies settle, measure and drain.
+    pub(crate) duration_scale: f64,
+}
+
+/// Expands an experiment for the sides that were found.
+pub(crate) fn expand(
+    experiment: &Experiment,
+    sides: &[Side],
+    tools: &Tools,
+    machine: &Machine,
+    options: &Options,
+) -> Result<Plan> {
+    let mut notes: Vec<String> = sides.iter().flat_map(|side| side.notes.iter().cloned()).collect();
+    let points = points(experiment, machine, &mut notes)?;
+    let repeats = options.repeats.unwrap_or(experiment.repeats);
+    if repeats == 0 || repeats > REPEATS_MAX {
+        bail!("repeats = {repeats}: between 1 and {REPEATS_MAX}");
+    }
+    let mut places = Places::default();
+    let mut steps = Vec::new();
+    for repeat in 1..=repeats {
+        for point in &points {
+            for side in in_turn(sides, repeat) {
+                let place = places.next()?;
+                let making = Making { experiment, point, side, repeat, tools, machine, options, place };
+                steps.push(making.step().with_context(|| format!("{}: step {}", experiment.name, point.name))?);
+            }
+        }
+    }
+    Ok(Plan {
+        experiment: options.id.clone(),
+        name: experiment.name.clone(),
+        title: experiment.title.clone(),
+        purpose: experiment.purpose.clone(),
+        sources: experiment.sources.clone(),
+        caveats: experiment.caveats.clone(),
+        notes,
+        commit: tools.commit(),
+        dir: options.dir.clone(),
+        files_max: machine.files_max,
+        expected_s: steps.iter().map(PlannedStep::expected_ms).sum::<u64>() as f64 / 1e3,
+        targets: sides.iter().map(planned_target).collect(),
+        steps,
+    })
+}
+
+/// A B in odd repeats, B A in even ones: what drifts with time hits both alike.
+fn in_turn(sides: &[Side], repeat: u32) -> Vec<&Side> {
+    if repeat % 2 == 1 { sides.iter().collect() } else { sides.iter().rev().collect() }
+}
+
+fn planned_target(side: &Side) -> PlannedTarget {
+    PlannedTarget {
+        label: side.label.clone(),
+        name: side.name.clone(),
+        file: side.target.name.clone(),
+        title: side.target.title.clone(),
+        sources: side.target.sources.clone(),
+        exe: side.exe.display().to_string(),
+        version: side.version.clone(),
+        sha256: side.sha256.clone(),
+    }
+}
+
+/// A step with a value for each of its axes.
+struct Point<'a> {
+    name: String,
+    purpose: String,
+    step: &'a Step,
+    axes: Variables,
+}
+
+fn points<'a>(experiment: &'a Experiment, machine: &Machine, notes: &mut Vec<String>) -> Result<Vec<Point<'a>>> {
+    let mut points: Vec<Point<'a>> = Vec::new();
+    for step in &experiment.steps {
+        let at = || format!("{}: step {}", experiment.name, step.name);
+        let matrix = fitted(step, machine, notes).with_context(at)?;
+        for axes in combinations(&matrix) {
+            let name = fill(&step.name, &axes).with_context(at)?;
+            if points.iter().any(|point| point.name == name) {
+                bail!("{}: two steps are called {name}; a name holds every axis of its matrix", experiment.name);
+            }
+            points.push(Point { purpose: fill(&step.purpose, &axes).with_context(at)?, name, step, axes });
+        }
+    }
+    Ok(points)
+}
+
+/// The matrix with the axis that counts connections lowered to what a process may open.
+fn fitted(step: &Step, machine: &Machine, notes: &mut Vec<String>) -> Result<BTreeMap<String, Vec<Scalar>>> {
+    let mut matrix = step.matrix.clone();
+    let Some(axis) = &step.fits_files else { return Ok(matrix) };
+    let Some(values) = matrix.get_mut(axis) else { bail!("fits_files = \"{axis}\" is no axis of its matrix") };
+    let allowed = machine.connections_max();
+    for value in values.iter_mut() {
+        match value {
+            Scalar::Number(asked) if *asked > allowed => {
+                notes.push(format!(
+                    "{}: {asked} connections asked, {allowed} planned: a process here may open {} files (RLIMIT_NOFILE)",
+                    step.name, machine.files_max
+                ));
+                *value = Scalar::Number(allowed);
+            }
+            Scalar::Number(_) => {}
+            Scalar::Text(text) => bail!("axis {axis} counts connections, and '{text}' is no number"),
+        }
+    }
+    values.dedup();
+    Ok(matrix)
+}
+
+/// Every combination of one value per axis; the last axis turns fastest.
+fn combinations(matrix: &BTreeMap<String, Vec<Scalar>>) -> Vec<Variables> {
+    let mut all = vec![Variables::new()];
+    for (axis, values) in matrix {
+        all = all
+            .iter()
+            .flat_map(|so_far| {
+                values.iter().map(move |value| {
+                    let mut axes = so_far.clone();
+                    axes.insert(axis.clone(), value.to_string());
+                    axes
+                })
+            })
+            .collect();
+    }
+    all
+}
+
+/// Where the broker of a step listens and where its load comes from.
+struct Place {
+    port: u16,
+    source: Ipv4Addr,
+}
+
+/// Hands out places; the listeners are held until the plan is complete, so that no two steps get the same port.
+#[derive(Default)]
+struct Places {
+    held: Vec<TcpListener>,
+}
+
+impl Places {
+    fn next(&mut self) -> Result<Place> {
+        let listener = TcpListener::bind((HOST, 0)).context("no free port on 127.0.0.1")?;
+        let port = listener.local_addr().context("a bound socket has an address")?.port();
+        self.held.push(listener);
+        // 127.0.1.1 .. 127.0.250.250: an address for each of 62,500 steps.
+        let index = self.held.len() - 1;
+        let source = Ipv4Addr::new(127, 0, (1 + index / 250 % 250) as u8, (1 + index % 250) as u8);
+        Ok(Place { port, source })
+    }
+}
+
+/// Everything that one planned step is made from.
+struct Making<'a> {
+    experiment: &'a Experiment,
+    point: &'a Point<'a>,
+    side: &'a Side,
+    repeat: u32,
+    tools: &'a Tools,
+    machine: &'a Machine,
+    options: &'a Options,
+    place: Place,
+}
+
+impl Making<'_> {
+    fn step(&self) -> Result<PlannedStep> {
+        let phases = self.phases();
+        Ok(PlannedStep {
+            step: self.point.name.clone(),
+            purpose: self.point.purpose.clone(),
+            target: self.side.name.clone(),
+            label: self.side.label.clone(),
+            repeat: self.repeat,
+            tag: self.tag(),
+            dir: self.dir(),
+            env: self.env(),
+            broker: self.broker()?,
+            processes: self.processes(&phases)?,
+            phases,
+        })
+    }
+
+    fn tag(&self) -> String {
+        format!("{}-{}-{}", self.side.label, self.side.name, self.point.name)
+    }
+
+    fn dir(&self) -> String {
+        format!("{}/{}-{}", self.options.dir, self.side.name, self.repeat)
+    }
+
+    fn log(&self, process: &str) -> String {
+        format!("{}/logs/{}-{process}.log", self.dir(), self.point.name)
+    }
+
+    fn env(&self) -> BTreeMap<String, String> {
+        let context = Context {
+            experiment: self.options.id.clone(),
+            target: self.side.name.clone(),
+            label: self.side.label.clone(),
+            step: self.point.name.clone(),
+            repeat: self.repeat,
+        };
+        BTreeMap::from([(Context::VARIABLE.to_owned(), context.to_env())])
+    }
+
+    fn phases(&self) -> Vec<PlannedPhase> {
+        let step = self.point.step;
+        let scaled = |span: Span| ms(span.0.mul_f64(self.options.duration_scale)).max(PHASE_MS_MIN);
+        let (ramp, measure) = (ms(step.ramp.0), scaled(step.measure));
+        let phase = |name, expected_ms, limit_ms| PlannedPhase { name, expected_ms, limit_ms };
+        vec![
+            phase(Phase::Ramp, ramp, ramp * RAMP_LIMIT_FACTOR + RAMP_LIMIT_EXTRA_MS),
+            phase(Phase::Settle, scaled(step.settle), scaled(step.settle)),
+            phase(Phase::Measure, measure, measure * 2 + MEASURE_LIMIT_EXTRA_MS),
+            phase(Phase::Drain, scaled(step.drain), scaled(step.drain)),
+        ]
+    }
+
+    fn variables(&self) -> Variables {
+        let mut variables = self.point.axes.clone();
+        variables.insert("host".into(), HOST.to_string());
+        variables.insert("port".into(), self.place.port.to_string());
+        variables
+    }
+
+    fn broker(&self) -> Result<PlannedBroker> {
+        let target = &self.side.target;
+        let config = format!("{}/config/{}", self.dir(), self.point.name);
+        let mut variables = self.variables();
+        variables.insert("config".into(), config.clone());
+        variables.insert("user".into(), self.machine.user.clone());
+        let at = || format!("target {}", target.name);
+        let filled = |text: &String| fill(text, &variables).with_context(at);
+        let mut argv = vec![self.side.exe.display().to_string()];
+        for arg in &target.start.args {
+            argv.push(filled(arg)?);
+        }
+        let files = target.start.files.iter().map(|file| {
+            let text = filled(&file.text)?;
+            Ok(PlannedFile { path: format!("{config}/{}", file.name), text: text.trim_start().to_owned() })
+        });
+        let env = target.start.env.iter().map(|(name, value)| Ok((name.clone(), filled(value)?)));
+        Ok(PlannedBroker {
+            argv,
+            env: env.collect::<Result<_>>()?,
+            files: files.collect::<Result<_>>()?,
+            address: format!("{HOST}:{}", self.place.port),
+            ready_timeout_ms: ms(target.ready_timeout.0),
+            stop_grace_ms: ms(target.stop_grace.0),
+            log: self.log("broker"),
+        })
+    }
+
+    /// The broker's collector first, then each load, directly followed by its collector.
+    fn processes(&self, phases: &[PlannedPhase]) -> Result<Vec<PlannedProcess>> {
+        let limit: u64 = phases.iter().map(|phase| phase.limit_ms).sum();
+        let mut processes = vec![self.collector("broker", Role::Broker, &self.tag(), Phase::Ramp, limit)];
+        for load in &self.point.step.loads {
+            let measure_ms = phases[2].expected_ms;
+            let planned = self.load(load, measure_ms).with_context(|| format!("load {}", load.name))?;
+            let start = planned.start;
+            processes.push(planned);
+            if load.collect {
+                let (role, tag) = (role(load.tool), format!("{}-{}-host", self.tag(), load.name));
+                processes.push(self.collector(&load.name, role, &tag, start, limit));
+            }
+        }
+        Ok(processes)
+    }
+
+    fn collector(&self, watched: &str, role: Role, tag: &str, start: Phase, limit_ms: u64) -> PlannedProcess {
+        let collect = &self.experiment.collect;
+        let name = format!("collect-{watched}");
+        let words = [
+            ("--role", role.to_string()),
+            ("--pid", format!("${{PID:{watched}}}")),
+            ("--iface", collect.iface.clone()),
+            ("--port", self.place.port.to_string()),
+            // Stopped by the runner; this is for the case that nobody does.
+            ("--duration", format!("{}s", limit_ms.div_ceil(1_000) + 60)),
+            ("--interval", format!("{}ms", ms(collect.interval.0))),
+            ("--tag", tag.to_owned()),
+            ("--out", self.dir()),
+        ];
+        let mut argv = vec![self.tools.path("collector")];
+        argv.extend(words.into_iter().flat_map(|(flag, value)| [flag.to_owned(), value]));
+        PlannedProcess {
+            log: self.log(&name),
+            name,
+            kind: ProcessKind::Collector,
+            argv,
+            start,
+            awaits_ready: false,
+            ends_by_itself: false,
+            connections: None,
+            run_dir: None,
+        }
+    }
+
+    fn load(&self, load: &Load, measure_ms: u64) -> Result<PlannedProcess> {
+        let mut variables = self.variables();
+        variables.insert("source".into(), self.place.source.to_string());
+        if let Some(every) = load.every {
+            let every_ms = ms(every.0).max(1);
+            variables.insert("every_ms".into(), every_ms.to_string());
+            variables.insert("count".into(), (measure_ms / every_ms).max(1).to_string());
+        }
+        let (kind, program) = match load.tool {
+            Tool::Loadgen => (ProcessKind::Loadgen, "loadgen"),
+            Tool::Prober => (ProcessKind::Prober, "prober"),
+        };
+        let run_dir = format!("{}/{}-{}-{}-${{UTC}}", self.dir(), role(load.tool), self.tag(), load.name);
+        let mut argv = vec![self.tools.path(program)];
+        for arg in &load.args {
+            argv.push(fill(arg, &variables)?);
+        }
+        argv.extend(["--run-dir".to_owned(), run_dir.clone()]);
+        if load.tool == Tool::Loadgen {
+            argv.extend(["--counters-interval".to_owned(), format!("{}ms", ms(self.experiment.collect.interval.0))]);
+        }
+        Ok(PlannedProcess {
+            name: load.name.clone(),
+            kind,
+            argv,
+            start: if load.start == Start::Ramp { Phase::Ramp } else { Phase::Measure },
+            awaits_ready: load.start == Start::Ramp,
+            ends_by_itself: load.ends == Ends::ByItself,
+            connections: connections(load, &variables)?,
+            run_dir: Some(run_dir),
+            log: self.log(&load.name),
+        })
+    }
+}
+
+fn connections(load: &Load, variables: &Variables) -> Result<Option<u64>> {
+    let Some(text) = &load.connections else { return Ok(None) };
+    let filled = fill(text, variables)?;
+    let number =
+        filled.parse().with_context(|| format!("connections = '{text}' gives '{filled}', which is no number"))?;
+    Ok(Some(number))
+}
+
+fn role(tool: Tool) -> Role {
+    match tool {
+        Tool::Loadgen => Role::Loadgen,
+        Tool::Prober => Role::Prober,
+    }
+}
+
+fn ms(duration: Duration) -> u64 {
+    duration.as_millis() as u64
+}
+
+/// `<out>/<name>-<utc>`, with the identity of the run as its last part.
+pub(crate) fn experiment_dir(out: &Path, name: &str, wall_ns: u64) -> (String, String) {
+    let id = format!("{name}-{}", runlog::clock::utc_compact(wall_ns));
+    (out.join(&id).display().to_string(), id)
+}
+
+/// Where brokers listen.
+const HOST: Ipv4Addr = Ipv4Addr::LOCALHOST;
+
+const REPEATS_MAX: u32 = 100;
+const PHASE_MS_MIN: u64 = 100;
+
+/// A ramp that takes this many times longer than expected, plus a flat allowance, has failed.
+const RAMP_LIMIT_FACTOR: u64 = 4;
+const RAMP_LIMIT_EXTRA_MS: u64 = 10_000;
+
+/// What a prober may take beyond twice the measure phase: its connects, its warm-up, its wait for the last probes.
+const MEASURE_LIMIT_EXTRA_MS: u64 = 15_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_combination_once() {
+        let numbers = |numbers: &[u64]| numbers.iter().map(|number| Scalar::Number(*number)).collect();
+        let matrix = BTreeMap::from([("a".to_owned(), numbers(&[1, 2])), ("b".to_owned(), numbers(&[3, 4]))]);
+        let found: Vec<String> =
+            combinations(&matrix).iter().map(|axes| format!("{}{}", axes["a"], axes["b"])).collect();
+        assert_eq!(found, ["13", "14", "23", "24"]);
+        assert_eq!(combinations(&BTreeMap::new()).len(), 1);
+    }
+
+    #[test]
+    fn places_are_distinct() {
+        let mut places = Places::default();
+        let mut seen = std::collections::BTreeSet::new();
+        for _ in 0..300 {
+            let place = places.next().expect("a free port");
+            assert!(place.source.is_loopback());
+            assert!(seen.insert((place.port, place.source)));
+        }
+    }
+
+    #[test]
+    fn axes_fit_the_open_files() {
+        let text = r#"
+            name = "ramp-{clients}"
+            purpose = ""
+            matrix = { clients = [1000, 5000, 10000] }
+            fits_files = "clients"
+            measure = "1s"
+        "#;
+        let step: Step = toml::from_str(text).expect("valid");
+        let machine = Machine { files_max: 4_096, user: "u".into() };
+        let mut notes = Vec::new();
+        let matrix = fitted(&step, &machine, &mut notes).expect("an axis of numbers");
+        let allowed = machine.connections_max();
+        assert_eq!(matrix["clients"], [Scalar::Number(1_000), Scalar::Number(allowed)]);
+        assert_eq!(notes.len(), 2);
+        assert!(notes[0].contains("5000 connections asked") && notes[0].contains("4096 files"), "{}", notes[0]);
+    }
+}

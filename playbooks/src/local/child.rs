@@ -1,0 +1,128 @@
+//! A process that the runner started and will stop.
+//!
+//! Children live in process groups of their own, so that Ctrl-C on the terminal reaches only the runner, which then stops
+//! them in order. If the runner itself is killed, the kernel sends them [`ORPHAN_SIGNAL`].
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::{Path, PathBuf};
+use std::process::{Child as Process, Command, ExitStatus, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use nix::sys::prctl::set_pdeathsig;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::{Pid, getpid, getppid};
+
+use super::signals::Signals;
+
+/// A started process. Dropping it kills it: no way out of the runner leaves one behind.
+pub(super) struct Child {
+    pub(super) name: String,
+    pub(super) log: PathBuf,
+    process: Process,
+    outcome: Option<ExitStatus>,
+}
+
+impl Child {
+    /// Starts a command with its output in a log file. Must be called on the main thread: the kernel's orphan signal
+    /// follows the thread that started the child.
+    pub(super) fn start(name: &str, argv: &[String], env: &BTreeMap<String, String>, log: &Path) -> Result<Self> {
+        let output = File::create(log).with_context(|| format!("cannot create {}", log.display()))?;
+        let errors = output.try_clone().with_context(|| format!("cannot open {} twice", log.display()))?;
+        let (program, args) = argv.split_first().context("a command has a program")?;
+        let mut command = Command::new(program);
+        command.args(args).envs(env).stdin(Stdio::null()).stdout(output).stderr(errors).process_group(0);
+        let parent = getpid();
+        // SAFETY: between fork and exec only async-signal-safe calls are made: prctl, getppid, and building an
+        // io::Error from a number, which does not allocate.
+        unsafe { command.pre_exec(move || die_with(parent)) };
+        let process = command.spawn().with_context(|| format!("cannot start {}", argv.join(" ")))?;
+        Ok(Self { name: name.to_owned(), log: log.to_path_buf(), process, outcome: None })
+    }
+
+    /// Process id.
+    pub(super) fn pid(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// How it ended, if it did.
+    pub(super) fn ended(&mut self) -> Option<ExitStatus> {
+        if self.outcome.is_none() {
+            // An error means that it cannot be waited for, which for our own child cannot happen.
+            self.outcome = self.process.try_wait().ok().flatten();
+        }
+        self.outcome
+    }
+
+    /// Asks it to end (SIGTERM), and kills it when it has not within the grace or when the user asks again.
+    pub(super) fn stop(&mut self, grace: Duration, signals: &Signals) -> Stopped {
+        if let Some(status) = self.ended() {
+            return Stopped { status, killed: false };
+        }
+        self.signal(Signal::SIGTERM);
+        let insisted = signals.count();
+        let gone = signals.wait_until(grace, || self.ended().is_some() || signals.count() > insisted);
+        match self.outcome {
+            Some(status) if gone => Stopped { status, killed: false },
+            _ => {
+                self.signal(Signal::SIGKILL);
+                let status = self.process.wait().unwrap_or_else(|_| ExitStatus::from_raw(Signal::SIGKILL as i32));
+                self.outcome = Some(status);
+                Stopped { status, killed: true }
+            }
+        }
+    }
+
+    /// The end of its log, for an error message.
+    pub(super) fn last_words(&self) -> String {
+        let bytes = std::fs::read(&self.log).unwrap_or_default();
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
+        let last = &lines[lines.len().saturating_sub(LAST_LINES)..];
+        if last.is_empty() { "it said nothing".into() } else { format!("it said: {}", last.join(" | ")) }
+    }
+
+    fn signal(&self, signal: Signal) {
+        // It may have ended on its own in this moment, and then there is nobody to signal.
+        let _ = kill(Pid::from_raw(self.pid().cast_signed()), signal);
+    }
+}
+
+impl Drop for Child {
+    fn drop(&mut self) {
+        if self.ended().is_none() {
+            self.signal(Signal::SIGKILL);
+            let _ = self.process.wait();
+        }
+    }
+}
+
+/// How a child ended after it was asked to.
+pub(super) struct Stopped {
+    pub(super) status: ExitStatus,
+    /// It did not end within its grace.
+    pub(super) killed: bool,
+}
+
+/// `exit code 1`, `SIGKILL`.
+pub(super) fn describe(status: ExitStatus) -> String {
+    match (status.code(), status.signal().and_then(|number| Signal::try_from(number).ok())) {
+        (Some(code), _) => format!("exit code {code}"),
+        (None, Some(signal)) => signal.to_string(),
+        (None, None) => status.to_string(),
+    }
+}
+
+/// In the child, before exec: asks the kernel for the orphan signal, and fails if the parent has gone meanwhile.
+fn die_with(parent: Pid) -> std::io::Result<()> {
+    set_pdeathsig(ORPHAN_SIGNAL)?;
+    if getppid() == parent { Ok(()) } else { Err(std::io::Error::from_raw_os_error(nix::libc::ESRCH)) }
+}
+
+/// What children get when the runner dies: a program that ignores it would stay for ever, so it cannot be ignored. The
+/// tools have everything but their last second on disk by then.
+const ORPHAN_SIGNAL: Signal = Signal::SIGKILL;
+
+const LAST_LINES: usize = 3;

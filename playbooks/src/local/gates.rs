@@ -1,0 +1,107 @@
+//! Gates: what must hold for a step's figures to count. A gate that fails makes the step a failed point with a reason;
+//! the run goes on.
+
+use std::path::Path;
+
+use runlog::{LoadSummary, ProbeSummary, Run, Summary};
+
+use super::child::{Stopped, describe};
+use crate::plan::{PlannedProcess, ProcessKind};
+
+/// The verdict of one gate.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Gate {
+    pub(super) name: &'static str,
+    /// The process that it judges.
+    pub(super) process: String,
+    /// Why it failed; absent when it passed.
+    pub(super) failure: Option<String>,
+}
+
+impl Gate {
+    /// A gate that failed.
+    pub(super) fn failed(name: &'static str, process: &str, reason: impl Into<String>) -> Self {
+        Self { name, process: process.to_owned(), failure: Some(reason.into()) }
+    }
+
+    fn judged(name: &'static str, process: &str, failure: Option<String>) -> Self {
+        Self { name, process: process.to_owned(), failure }
+    }
+}
+
+/// A process must end well: exit code 0, within its grace.
+pub(super) fn exit(process: &str, stopped: &Stopped, last_words: &str) -> Gate {
+    let failure = match (stopped.killed, stopped.status.success()) {
+        (true, _) => Some(format!("did not end when asked, and was killed; {last_words}")),
+        (false, false) => Some(format!("ended with {}; {last_words}", describe(stopped.status))),
+        (false, true) => None,
+    };
+    Gate::judged("exit", process, failure)
+}
+
+/// What a load tool's own summary and counters say. `measure` is the measure phase in monotonic nanoseconds.
+pub(super) fn judge(process: &PlannedProcess, run_dir: &Path, measure: Option<(u64, u64)>) -> Vec<Gate> {
+    if process.kind == ProcessKind::Collector {
+        return Vec::new();
+    }
+    let run = Run::open(run_dir);
+    match run.summary() {
+        Ok(Some(Summary::Load(summary))) => judge_load(process, &run, &summary, measure),
+        Ok(Some(Summary::Probe(summary))) => vec![judge_probe(process, &summary)],
+        Ok(Some(Summary::Collect(_) | Summary::Other(_))) => {
+            let reason = format!("{} was written by another tool", run.summary_path().display());
+            vec![Gate::failed("summary", &process.name, reason)]
+        }
+        Ok(None) => vec![Gate::failed("summary", &process.name, format!("no {}", run.summary_path().display()))],
+        Err(error) => vec![Gate::failed("summary", &process.name, error.to_string())],
+    }
+}
+
+fn judge_load(process: &PlannedProcess, run: &Run, summary: &LoadSummary, measure: Option<(u64, u64)>) -> Vec<Gate> {
+    let reasons = if summary.failures.is_empty() { "it gives no reason".into() } else { summary.failures.join("; ") };
+    let mut gates = vec![
+        Gate::judged("summary", &process.name, (!summary.ok).then_some(reasons)),
+        Gate::judged("generator", &process.name, generator_failure(summary)),
+    ];
+    if let Some(asked) = process.connections {
+        gates.push(Gate::judged("role-count", &process.name, role_count_failure(run, summary, asked, measure)));
+    }
+    gates
+}
+
+fn generator_failure(summary: &LoadSummary) -> Option<String> {
+    let late_ms = summary.publish.as_ref().map_or(0.0, |publish| publish.late_max_us as f64 / 1e3);
+    let text = format!("the generator could not keep its own plan (latest send {late_ms:.1} ms after its due time)");
+    summary.generator_limited.then_some(text)
+}
+
+/// All clients that were asked for connect, and none is missing at any moment of the measure phase: minimum and maximum
+/// of the gauge, never its median.
+fn role_count_failure(run: &Run, summary: &LoadSummary, asked: u64, measure: Option<(u64, u64)>) -> Option<String> {
+    let succeeded = summary.connect.succeeded;
+    if succeeded != asked {
+        let reasons: Vec<String> =
+            summary.connect.by_reason.iter().map(|(reason, count)| format!("{reason}: {count}")).collect();
+        return Some(format!("{succeeded} of {asked} clients connected ({})", reasons.join(", ")));
+    }
+    let (begin, end) = measure?;
+    let rows = match run.counters() {
+        Ok(loaded) => loaded.value,
+        Err(error) => return Some(error.to_string()),
+    };
+    let gauges = rows.iter().filter(|row| (begin..=end).contains(&row.mono_ns)).map(|row| row.connected);
+    let (least, most) = gauges.fold((u64::MAX, 0), |(least, most), gauge| (least.min(gauge), most.max(gauge)));
+    match (least, most) {
+        (u64::MAX, _) => Some("no counter was written during the measure phase".into()),
+        _ if least == asked && most == asked => None,
+        _ => Some(format!("between {least} and {most} of {asked} clients were connected during the measure phase")),
+    }
+}
+
+fn judge_probe(process: &PlannedProcess, summary: &ProbeSummary) -> Gate {
+    let failure = (!summary.ok).then(|| {
+        let counts = format!("{} of {} probes arrived", summary.received, summary.sent);
+        if summary.failures.is_empty() { counts } else { format!("{counts}; {}", summary.failures.join("; ")) }
+    });
+    Gate::judged("summary", &process.name, failure)
+}

@@ -1,0 +1,116 @@
+//! The executor for this machine: plain processes, one step after the other.
+//!
+//! - [`step`]: one step from the broker's start to its end.
+//! - [`child`]: a process that is stopped on every way out.
+//! - [`gates`]: what must hold for a step to count.
+//! - [`marks`]: phase marks and gate results as events.
+//! - [`progress`]: what a person sees meanwhile.
+//! - [`signals`]: Ctrl-C and SIGTERM.
+
+mod child;
+mod gates;
+mod marks;
+mod progress;
+mod signals;
+mod step;
+
+use std::path::Path;
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail};
+
+pub(crate) use self::signals::Signals;
+
+use self::gates::Gate;
+use self::marks::Marks;
+use self::progress::Progress;
+use crate::plan::{Plan, PlannedStep};
+
+/// What became of a plan.
+#[derive(Debug, Default)]
+pub(crate) struct Outcome {
+    /// Steps that ran to their end.
+    pub(crate) steps_done: usize,
+    /// Steps that do not count, with the reasons.
+    pub(crate) failed: Vec<(String, Vec<String>)>,
+    /// The signal that ended the run early.
+    pub(crate) interrupted_by: Option<i32>,
+}
+
+/// Runs every step. A step that fails is marked, and the next one runs; an error means that the run cannot go on.
+pub(crate) fn run(plan: &Plan, signals: &Signals) -> Result<Outcome> {
+    keep_plan(plan)?;
+    let mut outcome = Outcome::default();
+    let mut marks = Marks::default();
+    let mut progress = Progress::begin(plan);
+    for planned in &plan.steps {
+        if signals.stop_asked().is_some() {
+            break;
+        }
+        progress.step(planned);
+        marks.open(&planned.dir)?;
+        let start = Instant::now();
+        let failures = failures(&step::run(planned, signals, &mut marks, &progress)?);
+        if signals.stop_asked().is_some() {
+            marks.note(planned, "interrupted", "the run was stopped during this step; what it measured is kept")?;
+            break;
+        }
+        progress.done(planned, start.elapsed(), &failures);
+        outcome.steps_done += 1;
+        if !failures.is_empty() {
+            outcome.failed.push((planned.label(), failures));
+        }
+    }
+    progress.finish();
+    outcome.interrupted_by = signals.stop_asked();
+    Ok(outcome)
+}
+
+/// What would make every step fail is found before the first one: programs that do not start, an unwritable directory.
+pub(crate) fn preflight(plan: &Plan) -> Result<()> {
+    let mut programs: Vec<&str> = plan.steps.iter().flat_map(programs_of).collect();
+    programs.sort_unstable();
+    programs.dedup();
+    let absent: Vec<&str> = programs.into_iter().filter(|program| !Path::new(program).is_file()).collect();
+    if !absent.is_empty() {
+        bail!("not on this machine: {}", absent.join(", "));
+    }
+    if let Some(step) = plan.steps.iter().find(|step| connections_of(step) > plan.files_max) {
+        let asked = connections_of(step);
+        bail!(
+            "step {} needs {asked} connections, and a process here may open {} files: raise `ulimit -n`, or lower the step",
+            step.step,
+            plan.files_max
+        );
+    }
+    let iface = Path::new("/sys/class/net/lo");
+    if !iface.exists() {
+        bail!("no loopback interface lo, which all traffic of this run uses");
+    }
+    Ok(())
+}
+
+fn programs_of(step: &PlannedStep) -> impl Iterator<Item = &str> {
+    let tools = step.processes.iter().map(|process| process.argv[0].as_str());
+    tools.chain([step.broker.argv[0].as_str()])
+}
+
+fn connections_of(step: &PlannedStep) -> u64 {
+    step.processes.iter().filter_map(|process| process.connections).sum()
+}
+
+fn failures(gates: &[Gate]) -> Vec<String> {
+    let failed = gates.iter().filter_map(|gate| Some((gate, gate.failure.as_ref()?)));
+    failed.map(|(gate, reason)| format!("{} {}: {reason}", gate.process, gate.name)).collect()
+}
+
+/// The plan lies beside the results: what was meant to happen is part of what happened.
+fn keep_plan(plan: &Plan) -> Result<()> {
+    let dir = Path::new(&plan.dir);
+    std::fs::create_dir_all(dir).with_context(|| format!("cannot create {}", dir.display()))?;
+    let path = dir.join(PLAN_FILE);
+    let text = serde_json::to_string_pretty(plan).context("a plan is always JSON")?;
+    std::fs::write(&path, text + "\n").with_context(|| format!("cannot write {}", path.display()))
+}
+
+const PLAN_FILE: &str = "plan.json";

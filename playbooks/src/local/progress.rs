@@ -1,0 +1,68 @@
+//! What a person sees while it runs: a bar on a terminal, plain lines elsewhere. On standard error; the results go to
+//! standard output.
+
+use std::io::IsTerminal;
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::plan::{Phase, Plan, PlannedStep};
+
+/// The progress of one run.
+pub(super) struct Progress {
+    bar: Option<ProgressBar>,
+    steps: usize,
+    done: usize,
+}
+
+impl Progress {
+    /// Begins with nothing done.
+    pub(super) fn begin(plan: &Plan) -> Self {
+        let bar = std::io::stderr().is_terminal().then(|| bar(plan.steps.len() as u64));
+        Self { bar, steps: plan.steps.len(), done: 0 }
+    }
+
+    /// A step begins.
+    pub(super) fn step(&self, step: &PlannedStep) {
+        if let Some(bar) = &self.bar {
+            bar.set_message(step.label());
+        }
+    }
+
+    /// A phase of the current step begins.
+    pub(super) fn phase(&self, step: &PlannedStep, phase: Phase) {
+        if let Some(bar) = &self.bar {
+            bar.set_message(format!("{}: {}", step.label(), phase.as_str()));
+        }
+    }
+
+    /// The current step is done; `failures` are the reasons why it does not count.
+    pub(super) fn done(&mut self, step: &PlannedStep, took: Duration, failures: &[String]) {
+        self.done += 1;
+        let verdict = if failures.is_empty() { "ok".to_owned() } else { format!("FAILED: {}", failures.join("; ")) };
+        let line =
+            format!("[{:>2}/{}] {:<32} {:>5.1} s  {verdict}", self.done, self.steps, step.label(), took.as_secs_f64());
+        match &self.bar {
+            Some(bar) => {
+                bar.inc(1);
+                bar.println(line);
+            }
+            None => eprintln!("{line}"),
+        }
+    }
+
+    /// Takes the bar away.
+    pub(super) fn finish(self) {
+        if let Some(bar) = self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+fn bar(steps: u64) -> ProgressBar {
+    let style = ProgressStyle::with_template("{elapsed_precise} [{bar:32}] {pos}/{len} {msg}");
+    let bar =
+        ProgressBar::new(steps).with_style(style.expect("the template is a constant and valid").progress_chars("=> "));
+    bar.enable_steady_tick(Duration::from_millis(250));
+    bar
+}

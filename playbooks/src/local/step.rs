@@ -1,0 +1,294 @@
+//! One step: broker up, collectors on, ramp, settle, measure, drain, everything down, gates.
+
+use std::collections::BTreeMap;
+use std::net::{SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use runlog::{Edge, Run, clock};
+
+use super::child::{Child, describe};
+use super::gates::{self, Gate};
+use super::marks::Marks;
+use super::progress::Progress;
+use super::signals::Signals;
+use crate::plan::{Phase, PlannedProcess, PlannedStep, ProcessKind};
+
+/// Runs the step and returns the verdict of every gate. An error means that results cannot be kept any more.
+pub(super) fn run(step: &PlannedStep, signals: &Signals, marks: &mut Marks, progress: &Progress) -> Result<Vec<Gate>> {
+    let mut running = Running { step, signals, children: Vec::new(), gates: Vec::new(), measured: None };
+    running.prepare()?;
+    let ended_early = running.phases(marks, progress)?;
+    running.stop_all();
+    running.gates.extend(ended_early);
+    if signals.stop_asked().is_none() {
+        running.judge();
+    }
+    for gate in &running.gates {
+        marks.gate(step, gate)?;
+    }
+    Ok(running.gates)
+}
+
+/// A step that is under way.
+struct Running<'a> {
+    step: &'a PlannedStep,
+    signals: &'a Signals,
+    /// In the order of starting; the broker is the first.
+    children: Vec<Started<'a>>,
+    gates: Vec<Gate>,
+    /// The measure phase, monotonic nanoseconds.
+    measured: Option<(u64, u64)>,
+}
+
+/// A child and what the plan says of it; the broker has no [`PlannedProcess`].
+struct Started<'a> {
+    planned: Option<&'a PlannedProcess>,
+    child: Child,
+    run_dir: Option<PathBuf>,
+    is_stopped: bool,
+}
+
+/// Why the phases ended before their time: a gate that failed, or `None` when the user asked.
+type Early = Option<Gate>;
+
+impl<'a> Running<'a> {
+    fn prepare(&self) -> Result<()> {
+        let logs = Path::new(&self.step.broker.log).parent().into_iter().map(Path::to_path_buf);
+        let files =
+            self.step.broker.files.iter().filter_map(|file| Path::new(&file.path).parent().map(Path::to_path_buf));
+        for folder in logs.chain(files) {
+            std::fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
+        }
+        for file in &self.step.broker.files {
+            std::fs::write(&file.path, &file.text).with_context(|| format!("cannot write {}", file.path))?;
+        }
+        Ok(())
+    }
+
+    /// Goes through the phases; returns the gate that ended them early, if one did.
+    fn phases(&mut self, marks: &mut Marks, progress: &Progress) -> Result<Option<Gate>> {
+        for phase in [Phase::Ramp, Phase::Settle, Phase::Measure, Phase::Drain] {
+            marks.phase(self.step, phase, Edge::Begin)?;
+            progress.phase(self.step, phase);
+            let begin = clock::mono_ns();
+            let outcome = match phase {
+                Phase::Ramp => self.start_broker().and_then(|()| self.start_all(Phase::Ramp)),
+                Phase::Settle => self.pass(phase),
+                Phase::Measure => self.start_all(Phase::Measure).and_then(|()| self.measure()),
+                Phase::Drain => self.drain(),
+            };
+            if phase == Phase::Measure && outcome.is_ok() {
+                self.measured = Some((begin, clock::mono_ns()));
+            }
+            marks.phase(self.step, phase, Edge::End)?;
+            if let Err(early) = outcome {
+                return Ok(early);
+            }
+        }
+        Ok(None)
+    }
+
+    fn start_broker(&mut self) -> Result<(), Early> {
+        let broker = &self.step.broker;
+        self.start(BROKER, &broker.argv, &broker.env, &broker.log, None, None)?;
+        let address: SocketAddr = broker.address.parse().map_err(|error| {
+            Some(Gate::failed("ready", BROKER, format!("'{}' is no address: {error}", broker.address)))
+        })?;
+        let limit = Duration::from_millis(broker.ready_timeout_ms);
+        let accepts = || TcpStream::connect_timeout(&address, Duration::from_secs(1)).is_ok();
+        if self.wait(limit, |_| accepts())? {
+            return Ok(());
+        }
+        let reason = format!(
+            "does not accept connections on {address} after {limit:?}; {}",
+            self.children[0].child.last_words()
+        );
+        Err(Some(Gate::failed("ready", BROKER, reason)))
+    }
+
+    /// Starts the processes of a phase in order, each when the one before is ready.
+    fn start_all(&mut self, phase: Phase) -> Result<(), Early> {
+        let step = self.step;
+        let limit = Duration::from_millis(step.phase(phase).limit_ms);
+        let mut awaited = Vec::new();
+        for planned in step.processes.iter().filter(|planned| planned.start == phase) {
+            if planned.kind != ProcessKind::Collector {
+                self.await_ready(&mut awaited, limit)?;
+            }
+            let values = self.runtime_values();
+            let argv: Vec<String> = planned.argv.iter().map(|arg| with_values(arg, &values)).collect();
+            let run_dir = planned.run_dir.as_ref().map(|dir| PathBuf::from(with_values(dir, &values)));
+            self.start(&planned.name, &argv, &step.env, &planned.log, Some(planned), run_dir)?;
+            if planned.awaits_ready {
+                awaited.push(self.children.len() - 1);
+            }
+        }
+        self.await_ready(&mut awaited, limit)
+    }
+
+    /// Waits until the events of each of these children say `ready`.
+    fn await_ready(&mut self, awaited: &mut Vec<usize>, limit: Duration) -> Result<(), Early> {
+        for index in awaited.drain(..) {
+            if !self.wait(limit, |children| is_ready(&children[index]))? {
+                let child = &self.children[index].child;
+                let reason = format!("not ready after {limit:?}; {}", child.last_words());
+                return Err(Some(Gate::failed("ready", &child.name, reason)));
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets the time of a phase pass.
+    fn pass(&mut self, phase: Phase) -> Result<(), Early> {
+        self.wait(Duration::from_millis(self.step.phase(phase).expected_ms), |_| false).map(drop)
+    }
+
+    /// The measure phase lasts its time, and longer when a process with a set amount of work is not done.
+    fn measure(&mut self) -> Result<(), Early> {
+        let phase = self.step.phase(Phase::Measure);
+        self.pass(Phase::Measure)?;
+        let limit = Duration::from_millis(phase.limit_ms - phase.expected_ms);
+        let finite = |started: &Started<'_>| started.planned.is_some_and(|planned| planned.ends_by_itself);
+        let all_done = |children: &mut [Started<'_>]| {
+            children.iter_mut().filter(|started| finite(started)).all(|started| started.child.ended().is_some())
+        };
+        if self.wait(limit, all_done)? {
+            return Ok(());
+        }
+        let mut finite = self.children.iter_mut().filter(|started| finite(started));
+        let late = finite.find_map(|started| started.child.ended().is_none().then(|| started.child.name.clone()));
+        let reason = format!("not done {limit:?} after the end of the measure phase");
+        Err(Some(Gate::failed("finish", &late.unwrap_or_default(), reason)))
+    }
+
+    /// Stops the sender (the load that was started last), lets arrive what is under way, then stops the others.
+    fn drain(&mut self) -> Result<(), Early> {
+        let loads =
+            |started: &Started<'_>| started.planned.is_some_and(|planned| planned.kind != ProcessKind::Collector);
+        if let Some(last) = self.children.iter().rposition(loads) {
+            self.stop(last);
+        }
+        self.pass(Phase::Drain)?;
+        for index in (0..self.children.len()).rev() {
+            if loads(&self.children[index]) {
+                self.stop(index);
+            }
+        }
+        Ok(())
+    }
+
+    /// Collectors and the broker, and whatever else is left.
+    fn stop_all(&mut self) {
+        for index in (0..self.children.len()).rev() {
+            self.stop(index);
+        }
+    }
+
+    /// Stops a child and judges how it ended.
+    fn stop(&mut self, index: usize) {
+        let started = &mut self.children[index];
+        if started.is_stopped {
+            return;
+        }
+        started.is_stopped = true;
+        let grace = match started.planned {
+            Some(_) => TOOL_STOP_GRACE,
+            None => Duration::from_millis(self.step.broker.stop_grace_ms),
+        };
+        let stopped = started.child.stop(grace, self.signals);
+        if self.signals.stop_asked().is_none() {
+            self.gates.push(gates::exit(&started.child.name, &stopped, &started.child.last_words()));
+        }
+    }
+
+    fn judge(&mut self) {
+        for started in &self.children {
+            if let (Some(planned), Some(run_dir)) = (started.planned, &started.run_dir) {
+                self.gates.extend(gates::judge(planned, run_dir, self.measured));
+            }
+        }
+    }
+
+    fn start(
+        &mut self,
+        name: &str,
+        argv: &[String],
+        env: &BTreeMap<String, String>,
+        log: &str,
+        planned: Option<&'a PlannedProcess>,
+        run_dir: Option<PathBuf>,
+    ) -> Result<(), Early> {
+        let child = Child::start(name, argv, env, Path::new(log));
+        let child = child.map_err(|error| Some(Gate::failed("start", name, format!("{error:#}"))))?;
+        self.children.push(Started { planned, child, run_dir, is_stopped: false });
+        Ok(())
+    }
+
+    /// Waits for a condition, a signal, the end of a child that should live, or the limit. `Ok(false)`: the limit.
+    fn wait(&mut self, limit: Duration, mut condition: impl FnMut(&mut [Started<'a>]) -> bool) -> Result<bool, Early> {
+        let (signals, children) = (self.signals, &mut self.children);
+        let mut early: Option<Early> = None;
+        let met = signals.wait_until(limit, || {
+            if signals.stop_asked().is_some() {
+                early = Some(None);
+            } else if let Some(gate) = children.iter_mut().find_map(died) {
+                early = Some(Some(gate));
+            }
+            early.is_some() || condition(children)
+        });
+        early.map_or(Ok(met), Err)
+    }
+
+    fn runtime_values(&self) -> BTreeMap<String, String> {
+        let pid = |started: &Started<'_>| (format!("${{PID:{}}}", started.child.name), started.child.pid().to_string());
+        let mut values: BTreeMap<String, String> = self.children.iter().map(pid).collect();
+        values.insert("${UTC}".into(), clock::utc_compact(clock::wall_ns()));
+        values
+    }
+}
+
+/// The gate that fails when a child that should live has ended.
+fn died(started: &mut Started<'_>) -> Option<Gate> {
+    let may_end = started.is_stopped || started.planned.is_some_and(|planned| planned.ends_by_itself);
+    let status = started.child.ended()?;
+    if may_end && status.success() || started.is_stopped {
+        return None;
+    }
+    let reason = format!("ended in the middle of the step with {}; {}", describe(status), started.child.last_words());
+    Some(Gate::failed("alive", &started.child.name, reason))
+}
+
+fn is_ready(started: &Started<'_>) -> bool {
+    let Some(run_dir) = &started.run_dir else { return true };
+    let events = Run::open(run_dir).events();
+    events.is_ok_and(|events| events.value.iter().any(|event| event.name == READY))
+}
+
+fn with_values(text: &str, values: &BTreeMap<String, String>) -> String {
+    values.iter().fold(text.to_owned(), |text, (name, value)| text.replace(name, value))
+}
+
+/// Name of the broker among the step's processes.
+const BROKER: &str = "broker";
+
+/// The event by which a load tool says that all its clients are connected, and subscribed if they are to be.
+const READY: &str = "ready";
+
+/// Time for a tool to end after it was asked to: it waits for acknowledgements and writes its summary.
+const TOOL_STOP_GRACE: Duration = Duration::from_secs(10);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn runtime_values_are_filled_in() {
+        let values = BTreeMap::from([
+            ("${PID:broker}".to_owned(), "42".to_owned()),
+            ("${UTC}".to_owned(), "20251230T135910Z".to_owned()),
+        ]);
+        assert_eq!(with_values("--pid=${PID:broker} x-${UTC}", &values), "--pid=42 x-20251230T135910Z");
+    }
+}

@@ -1,0 +1,181 @@
+//! What an experiment means on this machine: every step with its exact commands.
+//!
+//! A plan is all that an executor needs; `playbook plan` prints it, and `playbook run` keeps it beside the results. Only
+//! what cannot be known before the run is left open, as `${...}` in arguments, environments and paths:
+//!
+//! - `${PID:name}`: process id of the step's process `name` (the broker is `broker`).
+//! - `${UTC}`: the second at which the process is started, as in `20251230T135910Z`.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+/// A whole experiment.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Plan {
+    /// Identity of this run of the experiment, and the name of its directory.
+    pub(crate) experiment: String,
+    pub(crate) name: String,
+    pub(crate) title: String,
+    pub(crate) purpose: String,
+    pub(crate) sources: Vec<String>,
+    pub(crate) caveats: Vec<String>,
+    /// What the plan changed of what was asked, and why.
+    pub(crate) notes: Vec<String>,
+    /// `git describe` of the checkout that the tools were built from, when they were.
+    pub(crate) commit: Option<String>,
+    /// Directory of the experiment.
+    pub(crate) dir: String,
+    /// Most files that a process may open here.
+    pub(crate) files_max: u64,
+    /// Expected time of all steps.
+    pub(crate) expected_s: f64,
+    pub(crate) targets: Vec<PlannedTarget>,
+    /// In the order of running.
+    pub(crate) steps: Vec<PlannedStep>,
+}
+
+/// A broker of the comparison.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct PlannedTarget {
+    /// `A`, `B`, ...
+    pub(crate) label: String,
+    /// Name in directories and reports; differs from `file` in an A/A control.
+    pub(crate) name: String,
+    /// The target file's name.
+    pub(crate) file: String,
+    pub(crate) title: String,
+    pub(crate) sources: Vec<String>,
+    pub(crate) exe: String,
+    /// First line that it says of itself; absent when it is not here yet.
+    pub(crate) version: Option<String>,
+    pub(crate) sha256: Option<String>,
+}
+
+/// One step against one target.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct PlannedStep {
+    pub(crate) step: String,
+    pub(crate) purpose: String,
+    /// Name of the target.
+    pub(crate) target: String,
+    pub(crate) label: String,
+    /// From 1.
+    pub(crate) repeat: u32,
+    /// `A-ours-fan-q1`: begins the tag of every run directory of the step.
+    pub(crate) tag: String,
+    /// Directory of the target's repeat, which holds the run directories and the phase marks.
+    pub(crate) dir: String,
+    /// Environment of every tool of the step.
+    pub(crate) env: BTreeMap<String, String>,
+    pub(crate) phases: Vec<PlannedPhase>,
+    pub(crate) broker: PlannedBroker,
+    /// In the order of starting.
+    pub(crate) processes: Vec<PlannedProcess>,
+}
+
+/// A phase and how long it lasts.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct PlannedPhase {
+    pub(crate) name: Phase,
+    pub(crate) expected_ms: u64,
+    /// For phases that end when something is done: when to give up.
+    pub(crate) limit_ms: u64,
+}
+
+/// The phases of a step, in order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Phase {
+    /// Clients connect and subscribe; ends when all are ready.
+    Ramp,
+    /// Load runs, nothing is judged yet.
+    Settle,
+    /// What the figures are taken from.
+    Measure,
+    /// Senders are stopped; what is under way arrives.
+    Drain,
+}
+
+impl Phase {
+    /// The name in phase marks.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Ramp => "ramp",
+            Self::Settle => "settle",
+            Self::Measure => "measure",
+            Self::Drain => "drain",
+        }
+    }
+}
+
+/// The broker of one step.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct PlannedBroker {
+    pub(crate) argv: Vec<String>,
+    pub(crate) env: BTreeMap<String, String>,
+    /// Written before the start.
+    pub(crate) files: Vec<PlannedFile>,
+    /// Where it listens; connecting there is the ready check.
+    pub(crate) address: String,
+    pub(crate) ready_timeout_ms: u64,
+    /// Between SIGTERM and SIGKILL.
+    pub(crate) stop_grace_ms: u64,
+    /// Its standard output and error.
+    pub(crate) log: String,
+}
+
+/// A file to write.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct PlannedFile {
+    pub(crate) path: String,
+    pub(crate) text: String,
+}
+
+/// A tool process of one step.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct PlannedProcess {
+    pub(crate) name: String,
+    pub(crate) kind: ProcessKind,
+    pub(crate) argv: Vec<String>,
+    /// Started at the beginning of this phase; a collector of another process, with that process.
+    pub(crate) start: Phase,
+    /// Whether the next one waits until this one's events say `ready`.
+    pub(crate) awaits_ready: bool,
+    pub(crate) ends_by_itself: bool,
+    /// Connections that must be held: the role-count gate.
+    pub(crate) connections: Option<u64>,
+    /// The directory that it writes; a collector makes its own and prints it.
+    pub(crate) run_dir: Option<String>,
+    /// Its standard output and error.
+    pub(crate) log: String,
+}
+
+/// What a process does in the step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum ProcessKind {
+    Loadgen,
+    Prober,
+    Collector,
+}
+
+impl PlannedStep {
+    /// Expected time from the broker's start to its end.
+    pub(crate) fn expected_ms(&self) -> u64 {
+        STEP_OVERHEAD_MS + self.phases.iter().map(|phase| phase.expected_ms).sum::<u64>()
+    }
+
+    /// The phase of this name.
+    pub(crate) fn phase(&self, name: Phase) -> &PlannedPhase {
+        self.phases.iter().find(|phase| phase.name == name).expect("a plan has every phase")
+    }
+
+    /// `fan-q1 A ours #2`, for people.
+    pub(crate) fn label(&self) -> String {
+        format!("{} {} {} #{}", self.step, self.label, self.target, self.repeat)
+    }
+}
+
+/// Starting and stopping a broker and the tools, as measured on two cores.
+const STEP_OVERHEAD_MS: u64 = 700;

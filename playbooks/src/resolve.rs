@@ -1,0 +1,276 @@
+//! Which brokers are compared: finds the programs of the targets, installs with `--yes`, falls back to an A/A control.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, bail};
+use nix::unistd::Uid;
+
+use crate::catalog;
+use crate::tools::Tools;
+use crate::typed::{Choice, Install, Target};
+
+/// One side of the comparison.
+#[derive(Debug, Clone)]
+pub(crate) struct Side {
+    /// `A`, `B`, ...
+    pub(crate) label: String,
+    /// The target's name, or `<name>-control` for the second side of an A/A control.
+    pub(crate) name: String,
+    pub(crate) target: Target,
+    pub(crate) exe: PathBuf,
+    /// First line that the program says of itself; absent when it is not here yet.
+    pub(crate) version: Option<String>,
+    pub(crate) sha256: Option<String>,
+    /// What a reader must know about how this side came about.
+    pub(crate) notes: Vec<String>,
+}
+
+/// What may be done about a target that is not here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Absent {
+    /// Plan with it as if it were here.
+    Assume,
+    /// Say how to install it, or fall back.
+    Refuse,
+    /// Install it.
+    Install,
+}
+
+/// Finds every side, in the order of the choices.
+pub(crate) fn sides(choices: &[Choice], tools: &Tools, absent: Absent) -> Result<Vec<Side>> {
+    let mut sides: Vec<Side> = Vec::new();
+    for choice in choices {
+        let label = char::from(b'A' + sides.len() as u8).to_string();
+        let side = match side(choice, &label, tools, absent) {
+            Ok(side) => side,
+            Err(error) if choice.or_control && !sides.is_empty() => control(&sides[0], &label, &error),
+            Err(error) => return Err(error),
+        };
+        sides.push(renamed_if_twice(side, &sides));
+    }
+    match sides.len() {
+        0 => bail!("an experiment needs at least one target"),
+        27.. => bail!("{} targets: at most 26", sides.len()),
+        _ => Ok(sides),
+    }
+}
+
+/// The choices of `--targets a,b`.
+pub(crate) fn choices(names: &str) -> Vec<Choice> {
+    names.split(',').map(|name| Choice { any_of: vec![name.trim().to_owned()], or_control: false }).collect()
+}
+
+/// The program of a target, if this machine has it.
+pub(crate) fn find(target: &Target, tools: &Tools) -> Option<PathBuf> {
+    if let Some(sibling) = &target.find.sibling {
+        return Some(PathBuf::from(tools.path(sibling))).filter(|path| path.is_file());
+    }
+    let elsewhere = target.find.folders.iter().map(PathBuf::from).chain([cargo_root(target, tools).join("bin")]);
+    let folders: Vec<PathBuf> = path_folders().chain(elsewhere).collect();
+    target.find.programs.iter().find_map(|program| in_folders(program, folders.iter()))
+}
+
+fn in_path(program: &str) -> Option<PathBuf> {
+    in_folders(program, path_folders().collect::<Vec<_>>().iter())
+}
+
+fn in_folders<'a>(program: &str, mut folders: impl Iterator<Item = &'a PathBuf>) -> Option<PathBuf> {
+    folders.find_map(|folder| Some(folder.join(program)).filter(|path| path.is_file()))
+}
+
+fn path_folders() -> impl Iterator<Item = PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).collect::<Vec<_>>().into_iter()
+}
+
+fn side(choice: &Choice, label: &str, tools: &Tools, absent: Absent) -> Result<Side> {
+    let targets: Vec<Target> = choice.any_of.iter().map(|name| catalog::target(name)).collect::<Result<_>>()?;
+    for target in &targets {
+        if let Some(exe) = find(target, tools) {
+            return Ok(made(target, label, exe, Vec::new()));
+        }
+    }
+    match absent {
+        Absent::Assume => assumed(&targets[0], label, tools),
+        Absent::Refuse => bail!("{}", how_to_get(&targets)),
+        Absent::Install => installed(&targets, label, tools),
+    }
+}
+
+fn made(target: &Target, label: &str, exe: PathBuf, notes: Vec<String>) -> Side {
+    Side {
+        label: label.to_owned(),
+        name: target.name.clone(),
+        version: version(&exe, target),
+        sha256: runlog::host::file_sha256(&exe),
+        target: target.clone(),
+        exe,
+        notes,
+    }
+}
+
+fn assumed(target: &Target, label: &str, tools: &Tools) -> Result<Side> {
+    let exe = match (&target.find.sibling, target.find.programs.first()) {
+        (Some(sibling), _) => PathBuf::from(tools.path(sibling)),
+        (None, Some(program)) => PathBuf::from(program),
+        (None, None) => bail!("target {}: [find] names neither a sibling nor programs", target.name),
+    };
+    let note = format!("{label}: {} is not on this machine yet; the plan assumes it in PATH", target.title);
+    Ok(Side { version: None, sha256: None, ..made(target, label, exe, vec![note]) })
+}
+
+/// The second side of an A/A control: what differs between the two is noise.
+fn control(first: &Side, label: &str, reason: &anyhow::Error) -> Side {
+    let note = format!(
+        "no second broker, so {label} is {} once more: an A/A control, whose differences are noise ({reason:#})",
+        first.target.title
+    );
+    Side { label: label.to_owned(), notes: vec![note], ..first.clone() }
+}
+
+fn renamed_if_twice(side: Side, before: &[Side]) -> Side {
+    if before.iter().any(|other| other.name == side.name) {
+        return Side { name: format!("{}-control", side.name), ..side };
+    }
+    side
+}
+
+fn how_to_get(targets: &[Target]) -> String {
+    let ways: Vec<String> = targets.iter().map(|target| format!("{} ({})", target.name, ways(target))).collect();
+    format!("not on this machine: {}", ways.join("; "))
+}
+
+fn ways(target: &Target) -> String {
+    let way = |install: &Install| match install {
+        Install::Apt { packages, .. } => format!("--yes as root: apt-get install {}", packages.join(" ")),
+        Install::Cargo { name, version, .. } => format!("--yes: cargo install {name} --version {version}"),
+    };
+    let ways: Vec<String> = target.install.iter().map(way).collect();
+    if ways.is_empty() { "install it as its vendor says".into() } else { ways.join(", or ") }
+}
+
+/// Tries each way of each target in turn.
+fn installed(targets: &[Target], label: &str, tools: &Tools) -> Result<Side> {
+    let mut failures = Vec::new();
+    for target in targets {
+        for install in &target.install {
+            match run_install(install, target, tools) {
+                Ok(note) => match find(target, tools) {
+                    Some(exe) => return Ok(made(target, label, exe, vec![note])),
+                    None => failures.push(format!("{}: installed, and still not found", target.name)),
+                },
+                Err(error) => failures.push(format!("{}: {error:#}", target.name)),
+            }
+        }
+    }
+    bail!("{}; tried: {}", how_to_get(targets), failures.join("; "))
+}
+
+fn run_install(install: &Install, target: &Target, tools: &Tools) -> Result<String> {
+    match install {
+        Install::Apt { packages, service } => apt(packages, service.as_deref()),
+        Install::Cargo { name, version, needs, takes } => {
+            if let Some(program) = needs.iter().find(|program| in_path(program).is_none()) {
+                bail!("building {name} needs {program}, which is not in PATH");
+            }
+            eprintln!("installing {name} {version} by cargo: {takes}");
+            let root = cargo_root(target, tools);
+            let program = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+            let mut command = Command::new(program);
+            command.args(["install", name, "--version", version, "--locked", "--root"]).arg(&root);
+            checked(&mut command)?;
+            Ok(format!("{name} {version} was built from crates.io into {}", root.display()))
+        }
+    }
+}
+
+/// Installs Debian packages without letting them start a service.
+fn apt(packages: &[String], service: Option<&str>) -> Result<String> {
+    if !Uid::effective().is_root() {
+        bail!("apt-get needs root");
+    }
+    eprintln!("installing {} by apt-get; its service is not started", packages.join(" "));
+    let guard = ServiceGuard::place()?;
+    let quiet = [("DEBIAN_FRONTEND", "noninteractive")];
+    checked(Command::new("apt-get").args(["update", "-qq"]).envs(quiet))?;
+    let mut install = Command::new("apt-get");
+    install.args(["install", "-y", "-qq", "--no-install-recommends"]).args(packages).envs(quiet);
+    checked(&mut install)?;
+    drop(guard);
+    let kept = service.map(keep_stopped).unwrap_or_default();
+    Ok(format!("{} was installed by apt-get{kept}", packages.join(" ")))
+}
+
+/// Disables the unit where systemd runs; elsewhere the policy file has kept it from starting.
+fn keep_stopped(unit: &str) -> String {
+    let disabled = Command::new("systemctl")
+        .args(["disable", "--now", unit])
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status();
+    match disabled {
+        Ok(status) if status.success() => format!("; its service {unit} is disabled and stopped"),
+        _ => format!("; its service {unit} was not started"),
+    }
+}
+
+/// Debian asks `/usr/sbin/policy-rc.d` whether a package may start its service; ours says no, and goes when dropped.
+struct ServiceGuard {
+    placed: bool,
+}
+
+impl ServiceGuard {
+    fn place() -> Result<Self> {
+        let path = Path::new(Self::PATH);
+        if path.exists() {
+            return Ok(Self { placed: false });
+        }
+        std::fs::write(path, "#!/bin/sh\nexit 101\n").with_context(|| format!("cannot write {}", Self::PATH))?;
+        let guard = Self { placed: true };
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        std::fs::set_permissions(path, mode).with_context(|| format!("cannot make {} executable", Self::PATH))?;
+        Ok(guard)
+    }
+
+    const PATH: &'static str = "/usr/sbin/policy-rc.d";
+}
+
+impl Drop for ServiceGuard {
+    fn drop(&mut self) {
+        if self.placed
+            && let Err(error) = std::fs::remove_file(Self::PATH)
+        {
+            eprintln!("cannot remove {}, which keeps services from starting: {error}; remove it by hand", Self::PATH);
+        }
+    }
+}
+
+fn cargo_root(target: &Target, tools: &Tools) -> PathBuf {
+    tools.cache().join(&target.name)
+}
+
+/// Runs a command with its output on standard error: standard output belongs to the result table.
+fn checked(command: &mut Command) -> Result<()> {
+    let name = command.get_program().to_string_lossy().into_owned();
+    let status = command
+        .stdin(Stdio::null())
+        .stdout(std::io::stderr())
+        .status()
+        .with_context(|| format!("cannot start {name}"))?;
+    if !status.success() {
+        bail!("{name} failed ({status})");
+    }
+    Ok(())
+}
+
+/// The first line that the program says of itself, on either stream and with any exit code.
+fn version(exe: &Path, target: &Target) -> Option<String> {
+    let output = Command::new(exe).args(&target.version.args).stdin(Stdio::null()).output().ok()?;
+    let streams = [output.stdout, output.stderr];
+    let texts = streams.iter().map(|bytes| String::from_utf8_lossy(bytes).into_owned());
+    texts
+        .flat_map(|text| text.lines().map(str::trim).map(str::to_owned).collect::<Vec<_>>())
+        .find(|line| !line.is_empty())
+}

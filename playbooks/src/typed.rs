@@ -1,0 +1,267 @@
+//! What a person types: experiment and target files. What it means is [`crate::plan::Plan`].
+//!
+//! Unknown keys are errors, so that a misspelt setting cannot silently stay at its default; the message names file,
+//! line and key. Texts may hold `{variables}` (see [`crate::expand`]).
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde::de::{DeserializeOwned, Deserializer, Error as _};
+
+/// Parses the text of one file; the error names the file, the line and the key.
+pub(crate) fn parse<T: DeserializeOwned>(file: &str, text: &str) -> anyhow::Result<T> {
+    toml::from_str(text).map_err(|error| anyhow::anyhow!("{file}: {}", error.to_string().trim_end()))
+}
+
+/// An experiment: which brokers, which steps, how often.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Experiment {
+    pub(crate) name: String,
+    pub(crate) title: String,
+    pub(crate) purpose: String,
+    /// What it re-does, and where that was published.
+    #[serde(default)]
+    pub(crate) sources: Vec<String>,
+    /// How often each step runs against each target.
+    pub(crate) repeats: u32,
+    /// What its results cannot say; goes into the report.
+    #[serde(default)]
+    pub(crate) caveats: Vec<String>,
+    pub(crate) collect: Collect,
+    #[serde(rename = "target")]
+    pub(crate) targets: Vec<Choice>,
+    #[serde(rename = "step")]
+    pub(crate) steps: Vec<Step>,
+}
+
+/// How the collectors run.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Collect {
+    pub(crate) iface: String,
+    pub(crate) interval: Span,
+}
+
+/// One side of the comparison: the first of these targets that can be had.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Choice {
+    pub(crate) any_of: Vec<String>,
+    /// When none can be had: compare the first side with itself, which shows the noise.
+    #[serde(default)]
+    pub(crate) or_control: bool,
+}
+
+/// One point of the experiment, or several when it has a matrix.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Step {
+    pub(crate) name: String,
+    pub(crate) purpose: String,
+    /// Axes: variable -> values; the step is repeated for every combination.
+    #[serde(default)]
+    pub(crate) matrix: BTreeMap<String, Vec<Scalar>>,
+    /// The axis that counts connections of one process: lowered to what the limit of open files allows.
+    #[serde(default)]
+    pub(crate) fits_files: Option<String>,
+    /// Expected time until all clients are ready; a multiple of it is the limit.
+    #[serde(default)]
+    pub(crate) ramp: Span,
+    /// Between ready and measuring.
+    #[serde(default)]
+    pub(crate) settle: Span,
+    pub(crate) measure: Span,
+    /// Between the end of sending and the end of receiving.
+    #[serde(default)]
+    pub(crate) drain: Span,
+    #[serde(default, rename = "load")]
+    pub(crate) loads: Vec<Load>,
+}
+
+/// One process that loads or probes the broker.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Load {
+    pub(crate) name: String,
+    pub(crate) tool: Tool,
+    #[serde(default)]
+    pub(crate) start: Start,
+    #[serde(default)]
+    pub(crate) ends: Ends,
+    /// Connections that it opens and must hold: the role-count gate.
+    #[serde(default)]
+    pub(crate) connections: Option<String>,
+    /// Time between two actions; gives `{every_ms}`, and `{count}`: how many fit into the measure phase.
+    #[serde(default)]
+    pub(crate) every: Option<Span>,
+    /// Whether a collector watches this process too (the generator's own cost).
+    #[serde(default)]
+    pub(crate) collect: bool,
+    pub(crate) args: Vec<String>,
+}
+
+/// The load tools of this workspace.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Tool {
+    Loadgen,
+    Prober,
+}
+
+/// The phase at whose beginning a process starts.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Start {
+    /// Started in the order of the file, each when the one before is ready.
+    #[default]
+    Ramp,
+    Measure,
+}
+
+/// What ends a process.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Ends {
+    /// The runner, at the drain phase: last started, first stopped.
+    #[default]
+    Stopped,
+    /// It does a set amount of work; the measure phase lasts until it is done.
+    ByItself,
+}
+
+/// A target: how to find, install, start and identify one broker.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Target {
+    pub(crate) name: String,
+    pub(crate) title: String,
+    /// The vendor's documents that the settings below come from.
+    pub(crate) sources: Vec<String>,
+    pub(crate) find: Find,
+    #[serde(default)]
+    pub(crate) install: Vec<Install>,
+    pub(crate) version: Version,
+    pub(crate) start: StartCommand,
+    #[serde(default = "default_ready_timeout")]
+    pub(crate) ready_timeout: Span,
+    #[serde(default = "default_stop_grace")]
+    pub(crate) stop_grace: Span,
+}
+
+/// Where its program lies.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Find {
+    /// A program of this workspace, beside the runner.
+    #[serde(default)]
+    pub(crate) sibling: Option<String>,
+    /// Names to look for in PATH, then in `folders`.
+    #[serde(default)]
+    pub(crate) programs: Vec<String>,
+    #[serde(default)]
+    pub(crate) folders: Vec<String>,
+}
+
+/// A way to install it, tried only with `--yes`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, tag = "with", rename_all = "lowercase")]
+pub(crate) enum Install {
+    /// Debian packages; needs root.
+    Apt {
+        packages: Vec<String>,
+        /// The unit that the package would start; kept stopped.
+        service: Option<String>,
+    },
+    /// A crate, built into a cache folder of the build.
+    Cargo {
+        #[serde(rename = "crate")]
+        name: String,
+        version: String,
+        /// Programs that its build needs in PATH.
+        #[serde(default)]
+        needs: Vec<String>,
+        /// Said before the build begins.
+        takes: String,
+    },
+}
+
+/// How it tells its version: the first line of the output.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Version {
+    pub(crate) args: Vec<String>,
+}
+
+/// How it is started on `{host}` and `{port}`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct StartCommand {
+    pub(crate) args: Vec<String>,
+    #[serde(default)]
+    pub(crate) env: BTreeMap<String, String>,
+    /// Written into `{config}` before the start, and kept with the results.
+    #[serde(default, rename = "file")]
+    pub(crate) files: Vec<ConfigFile>,
+}
+
+/// A configuration file as a template.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ConfigFile {
+    pub(crate) name: String,
+    pub(crate) text: String,
+}
+
+/// A value of a matrix axis.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(untagged)]
+pub(crate) enum Scalar {
+    Number(u64),
+    Text(String),
+}
+
+impl fmt::Display for Scalar {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Number(number) => write!(f, "{number}"),
+            Self::Text(text) => f.write_str(text),
+        }
+    }
+}
+
+/// A duration as typed: `250ms`, `2s`, `1m`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Span(pub(crate) Duration);
+
+impl<'de> Deserialize<'de> for Span {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        runlog::clock::parse_duration(&text).map(Span).map_err(D::Error::custom)
+    }
+}
+
+fn default_ready_timeout() -> Span {
+    Span(Duration::from_secs(10))
+}
+
+fn default_stop_grace() -> Span {
+    Span(Duration::from_secs(5))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn unknown_key_is_named_with_file_and_line() {
+        let text = "name = \"x\"\ntitle = \"x\"\nsources = []\nreadytimeout = \"1s\"\n[find]\n[version]\nargs=[]\n[start]\nargs=[]\n";
+        let error = parse::<Target>("targets/x.toml", text).expect_err("unknown key").to_string();
+        assert!(
+            error.contains("targets/x.toml") && error.contains("line 4") && error.contains("readytimeout"),
+            "{error}"
+        );
+    }
+}
