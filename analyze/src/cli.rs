@@ -1,0 +1,130 @@
+//! The command line: what was typed, and what becomes of it.
+//!
+//! Warnings go to standard error with file and line, results to standard output or a file; the exit code is 0 only when
+//! everything that was asked for came out.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, bail};
+use clap::{Parser, Subcommand, ValueEnum};
+use runlog::{Run, Warning};
+
+use crate::rates;
+use crate::summary::{self, RunSummary};
+
+/// Parses the arguments, does what they say, and reports a failure in one line.
+pub fn main() -> ExitCode {
+    match run(Arguments::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("analyze: error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Turns run directories into rates, statistics and a report.
+#[derive(Debug, Parser)]
+#[command(name = "analyze", version = runlog::version(), about, max_term_width = 100)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Turn a raw.csv into rates per second (rates.csv beside it)
+    Rates {
+        /// The raw.csv, or the run directory that holds it
+        raw: PathBuf,
+        /// Write to this file instead
+        #[arg(short, long, value_name = "FILE")]
+        output: Option<PathBuf>,
+    },
+    /// Print what each run shows in the published window rules and in ours
+    Summary {
+        /// Run directories, or directories that hold some at any depth
+        #[arg(required = true, value_name = "DIR")]
+        dirs: Vec<PathBuf>,
+        /// Form of the output
+        #[arg(long, value_enum, default_value_t = Format::Md)]
+        format: Format,
+    },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// A table in Markdown
+    Md,
+    /// One line per run and window
+    Csv,
+    /// An array with one object per run; its shape is stable
+    Json,
+}
+
+fn run(arguments: Arguments) -> Result<()> {
+    match arguments.command {
+        Command::Rates { raw, output } => run_rates(&raw, output.as_deref()),
+        Command::Summary { dirs, format } => run_summary(&dirs, format),
+    }
+}
+
+fn run_rates(raw: &Path, output: Option<&Path>) -> Result<()> {
+    let written = rates::write(raw, output)?;
+    warn(&written.warnings);
+    println!("{}: {} rows", written.path.display(), written.rows);
+    Ok(())
+}
+
+fn run_summary(dirs: &[PathBuf], format: Format) -> Result<()> {
+    let mut summaries: Vec<RunSummary> = Vec::new();
+    let mut failed = 0;
+    for run in discover(dirs)? {
+        match summary::of_run(&run) {
+            Ok((summary, warnings)) => {
+                warn(&warnings);
+                summaries.push(summary);
+            }
+            Err(error) => {
+                eprintln!("analyze: error: {error:#}");
+                failed += 1;
+            }
+        }
+    }
+    print!(
+        "{}",
+        match format {
+            Format::Md => summary::markdown(&summaries),
+            Format::Csv => summary::csv(&summaries),
+            Format::Json => serde_json::to_string_pretty(&summaries)? + "\n",
+        }
+    );
+    if failed > 0 {
+        bail!("{failed} of {} runs could not be read; the others are above", failed + summaries.len());
+    }
+    Ok(())
+}
+
+/// The runs in the given directories; at least one.
+fn discover(dirs: &[PathBuf]) -> Result<Vec<Run>> {
+    let runs = runlog::discover(dirs).context("give a directory that holds runs")?;
+    if runs.is_empty() {
+        let places: Vec<String> = dirs.iter().map(|dir| dir.display().to_string()).collect();
+        bail!(
+            "no run in {}: a run directory holds meta.json or raw.csv and is named <role>-<tag>-<utc>; give the directory \
+             that a tool or a playbook wrote, or one above it",
+            places.join(", ")
+        );
+    }
+    for run in &runs {
+        warn(&run.warnings);
+    }
+    Ok(runs)
+}
+
+fn warn(warnings: &[Warning]) {
+    for warning in warnings {
+        eprintln!("analyze: warning: {warning}");
+    }
+}

@@ -1,0 +1,20 @@
+//! Runs in, numbers, charts and a report out.
+//!
+//! What a run directory holds is `runlog`'s knowledge; nothing here names a file or a column except through it. Modules, in
+//! the order in which a sample meets them:
+//!
+//! - [`table`]: a CSV file as typed columns, read by polars.
+//! - [`series`]: the table as a time series: intervals, rates, gaps, resets, clock steps.
+//! - [`stats`]: statistics on plain slices.
+//! - [`phases`]: which part of a run is the measured one.
+//! - [`rates`]: `analyze rates`, counters turned into rates.
+//! - [`summary`]: `analyze summary`, one run in a few windows.
+//! - [`cli`]: the command line.
+
+pub mod cli;
+pub mod phases;
+pub mod rates;
+pub mod series;
+pub mod stats;
+pub mod summary;
+pub mod table;

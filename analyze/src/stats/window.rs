@@ -1,0 +1,114 @@
+//! Which rows of a series of rates a rule looks at, and how it sums them up.
+//!
+//! Three of the rules are those of a published benchmark, offered by name so that its figures can be checked and never used
+//! for a statement of our own; see `docs/methodology.md`, "Windows". The fourth, [`load_span`], is ours: it finds the part of a
+//! run in which there was load, and a rate in it is counter difference over elapsed time, not an average of rates.
+
+use std::ops::Range;
+
+use super::quantile::{mean, median, quantile};
+
+/// A published window rule.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rule {
+    /// Median of the rates of the last 60 seconds, the sample at the boundary included.
+    Tail60,
+    /// Median of the last 60 rows, whatever time they span.
+    Rows60,
+    /// Mean of the rows from 20 % to 90 % of all rows.
+    Trim20To90,
+}
+
+impl Rule {
+    /// The three rules in the order of presentation.
+    pub const ALL: [Self; 3] = [Self::Tail60, Self::Rows60, Self::Trim20To90];
+
+    /// The name by which tables and JSON call the rule.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Tail60 => "tail60",
+            Self::Rows60 => "rows60",
+            Self::Trim20To90 => "trim20-90",
+        }
+    }
+
+    /// The rows that the rule takes from a series with a rate at each of `times_s` (seconds, ascending).
+    pub fn rows(self, times_s: &[f64]) -> Range<usize> {
+        let n = times_s.len();
+        match self {
+            Self::Tail60 => {
+                let begin_s = times_s.last().map_or(0.0, |end| end - 60.0);
+                times_s.partition_point(|t| *t < begin_s)..n
+            }
+            Self::Rows60 => n.saturating_sub(60)..n,
+            Self::Trim20To90 => (n as f64 * 0.2) as usize..(n as f64 * 0.9) as usize,
+        }
+    }
+
+    /// One figure for the rows of the window; `None` when there are none.
+    pub fn centre(self, values: &[f64]) -> Option<f64> {
+        match self {
+            Self::Tail60 | Self::Rows60 => median(values),
+            Self::Trim20To90 => mean(values),
+        }
+    }
+}
+
+/// The rows of `load` between the end of its rise and the end of its fall, dips in between included; `None` when there is
+/// no load worth the name.
+///
+/// The load is on from the first row that reaches 80 % of the upper quartile, and it lasts until the last row with 20 % of it:
+/// so a ramp is left out, while a collapse, which a user would feel, stays in. `floor` is the load below which the series
+/// counts as idle, in its own unit.
+pub fn load_span(load: &[f64], floor: f64) -> Option<Range<usize>> {
+    let high = quantile(load, 0.75)?;
+    if high < floor || high <= 0.0 {
+        return None;
+    }
+    let begin = load.iter().position(|v| *v >= 0.8 * high)?;
+    let end = load.iter().rposition(|v| *v >= 0.2 * high)? + 1;
+    Some(begin..end)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tail60_includes_the_boundary_and_rows60_counts_rows() {
+        let times: Vec<f64> = (0..100).map(|i| f64::from(i) * 2.0).collect();
+        assert_eq!(Rule::Tail60.rows(&times), 69..100);
+        assert_eq!(Rule::Rows60.rows(&times), 40..100);
+        assert_eq!(Rule::Trim20To90.rows(&times), 20..90);
+    }
+
+    #[test]
+    fn short_and_empty_series() {
+        assert_eq!(Rule::Tail60.rows(&[0.0, 1.0]), 0..2);
+        assert_eq!(Rule::Rows60.rows(&[0.0, 1.0]), 0..2);
+        for rule in Rule::ALL {
+            assert!(rule.rows(&[]).is_empty());
+            assert_eq!(rule.centre(&[]), None);
+        }
+    }
+
+    #[test]
+    fn trim_takes_the_mean_and_the_tails_take_the_median() {
+        let values = [1.0, 2.0, 9.0];
+        assert_eq!(Rule::Trim20To90.centre(&values), Some(4.0));
+        assert_eq!(Rule::Tail60.centre(&values), Some(2.0));
+    }
+
+    #[test]
+    fn load_span_leaves_the_ramp_out_and_keeps_a_dip_and_a_collapse() {
+        let load = [0.0, 10.0, 50.0, 100.0, 98.0, 5.0, 101.0, 99.0, 40.0, 40.0, 1.0];
+        assert_eq!(load_span(&load, 1.0), Some(3..10));
+    }
+
+    #[test]
+    fn nothing_but_idle_has_no_span() {
+        assert_eq!(load_span(&[0.0, 1.0, 2.0, 1.0], 100.0), None);
+        assert_eq!(load_span(&[0.0, 0.0], 0.0), None);
+        assert_eq!(load_span(&[], 0.0), None);
+    }
+}

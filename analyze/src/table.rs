@@ -1,0 +1,205 @@
+//! A CSV file of a run as typed columns, read by polars.
+//!
+//! `runlog` drops and reports damaged lines and knows which columns are counters, levels or stamps; a column that it does not
+//! know is kept as text. What leaves here are plain vectors, so that no other module depends on a data-frame library.
+
+use std::io::Cursor;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context, Result, bail};
+use polars::prelude::{CsvReadOptions, DataFrame, DataType, Schema, SerReader};
+use runlog::Warning;
+use runlog::columns::{self, Kind, MONO_NS, TIME_UTC};
+use runlog::table as damage;
+
+/// The rows of a CSV file that are whole.
+pub struct Table {
+    path: PathBuf,
+    header: Vec<String>,
+    frame: DataFrame,
+    /// Line numbers, ascending, of lines that are no rows.
+    dropped_lines: Vec<u64>,
+    /// What was wrong with the rest of the file.
+    pub warnings: Vec<Warning>,
+}
+
+impl Table {
+    /// Reads a file that the collector or a load tool wrote.
+    ///
+    /// # Errors
+    /// When the file cannot be read, is empty, or its first line is no header with a time column.
+    pub fn read(path: &Path) -> Result<Self> {
+        let advice = "give the raw.csv of a run; an empty one is left by a tool that ended before its first sample";
+        let whole = damage::Table::load(path).context(advice)?;
+        require_times(&whole)?;
+        let dropped_lines = whole.warnings.iter().filter_map(|w| w.line).collect();
+        let (header, warnings) = (whole.columns.clone(), whole.warnings.clone());
+        let frame = parse(&whole.into_csv(), &header).with_context(|| format!("cannot parse {}", path.display()))?;
+        let mut table = Self { path: path.to_owned(), header, frame, dropped_lines, warnings: Vec::new() };
+        push_capped(&mut table.warnings, warnings, "lines dropped");
+        Ok(table)
+    }
+
+    /// Where the table was read from.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Column names in the order of the file.
+    pub fn header(&self) -> &[String] {
+        &self.header
+    }
+
+    /// Number of rows.
+    pub fn rows(&self) -> usize {
+        self.frame.height()
+    }
+
+    /// The line of the file, counted from 1, in which a row stands.
+    pub fn line(&self, row: usize) -> u64 {
+        let mut line = row as u64 + 2;
+        for dropped in &self.dropped_lines {
+            line += u64::from(*dropped <= line);
+        }
+        line
+    }
+
+    /// Kind of a column; text for one that nobody knows.
+    pub fn kind(name: &str) -> Kind {
+        columns::kind(name).unwrap_or(Kind::Text)
+    }
+
+    /// A counter or stamp; `None` when there is no such column. Blank cells are `None`.
+    pub fn counts(&self, name: &str) -> Option<Vec<Option<u64>>> {
+        Some(self.frame.column(name).ok()?.u64().ok()?.iter().collect())
+    }
+
+    /// Any numeric column as floating point; `None` when there is no such column. Blank cells are NaN.
+    pub fn numbers(&self, name: &str) -> Option<Vec<f64>> {
+        let column = self.frame.column(name).ok()?;
+        match column.f64() {
+            Ok(levels) => Some(levels.iter().map(|v| v.unwrap_or(f64::NAN)).collect()),
+            Err(_) => Some(self.counts(name)?.into_iter().map(|v| v.map_or(f64::NAN, |v| v as f64)).collect()),
+        }
+    }
+
+    /// A text column; `None` when there is no such column. Blank cells are empty.
+    pub fn texts(&self, name: &str) -> Option<Vec<&str>> {
+        Some(self.frame.column(name).ok()?.str().ok()?.iter().map(Option::unwrap_or_default).collect())
+    }
+
+    /// A warning about a row of this table.
+    pub fn warning(&self, row: usize, message: impl Into<String>) -> Warning {
+        Warning { file: self.path.clone(), line: Some(self.line(row)), message: message.into() }
+    }
+}
+
+/// Adds `found` to `warnings`, but only the first few one by one: a file damaged throughout would bury everything else.
+pub fn push_capped(warnings: &mut Vec<Warning>, mut found: Vec<Warning>, what: &str) {
+    let more = found.split_off(found.len().min(WARNINGS_PER_KIND_MAX));
+    warnings.append(&mut found);
+    if let Some(next) = more.first() {
+        let message = format!("{} more {what}, this one the next", more.len());
+        warnings.push(Warning { file: next.file.clone(), line: next.line, message });
+    }
+}
+
+fn require_times(table: &damage::Table) -> Result<()> {
+    if [TIME_UTC, MONO_NS].iter().any(|name| table.has(name)) {
+        return Ok(());
+    }
+    let start: String = table.columns.join(",").chars().take(60).collect();
+    bail!(
+        "{}:1: not a CSV file of a run: its first line has neither a column {TIME_UTC} nor {MONO_NS}, it begins with \
+         {start:?}; give the raw.csv that a collector wrote, or the directory that holds it",
+        table.path.display()
+    );
+}
+
+fn parse(bytes: &[u8], header: &[String]) -> Result<DataFrame> {
+    let field = |name: &String| {
+        let data_type = match Table::kind(name) {
+            Kind::Text => DataType::String,
+            Kind::Stamp | Kind::Counter => DataType::UInt64,
+            Kind::Gauge => DataType::Float64,
+        };
+        (name.as_str().into(), data_type)
+    };
+    let schema = Schema::from_iter(header.iter().map(field));
+    let options =
+        CsvReadOptions::default().with_has_header(true).with_schema(Some(Arc::new(schema))).with_ignore_errors(true);
+    Ok(options.into_reader_with_file_handle(Cursor::new(bytes)).finish()?)
+}
+
+const WARNINGS_PER_KIND_MAX: usize = 5;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<Table> {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("raw.csv");
+        std::fs::write(&path, text).unwrap();
+        Table::read(&path)
+    }
+
+    fn messages(table: &Table) -> Vec<(Option<u64>, &str)> {
+        table.warnings.iter().map(|w| (w.line, w.message.as_str())).collect()
+    }
+
+    #[test]
+    fn columns_have_their_kinds_and_unknown_ones_are_kept() {
+        let text = "time_utc,rx_bytes,proc_rss_kb,mono_ns,new_thing\nT,18446744073709551615,2.5,7,\"x, y\"\nT,,,8,\n";
+        let table = read(text).unwrap();
+        assert_eq!(table.rows(), 2);
+        assert_eq!(table.counts("rx_bytes"), Some(vec![Some(u64::MAX), None]));
+        assert_eq!(table.counts("mono_ns"), Some(vec![Some(7), Some(8)]));
+        assert_eq!(table.numbers("proc_rss_kb").unwrap()[0], 2.5);
+        assert!(table.numbers("proc_rss_kb").unwrap()[1].is_nan());
+        assert_eq!(table.texts("new_thing"), Some(vec!["x, y", ""]));
+        assert_eq!(table.counts("absent"), None);
+        assert_eq!(messages(&table), []);
+    }
+
+    #[test]
+    fn damage_costs_the_line_and_is_reported_with_its_number() {
+        let table = read("time_utc,rx_bytes\nT,1\nT\nT,2,3\nT,x\nT,4\nT,55").unwrap();
+        assert_eq!(table.counts("rx_bytes"), Some(vec![Some(1), Some(4)]));
+        assert_eq!((table.line(0), table.line(1)), (2, 6));
+        let lines: Vec<_> = table.warnings.iter().filter_map(|w| w.line).collect();
+        assert_eq!(lines, [3, 4, 5, 7]);
+    }
+
+    #[test]
+    fn line_ends_of_another_system() {
+        let table = read("time_utc,rx_bytes\r\nT,1\r\nT,2\r\n").unwrap();
+        assert_eq!(table.counts("rx_bytes"), Some(vec![Some(1), Some(2)]));
+        assert_eq!(messages(&table), []);
+    }
+
+    #[test]
+    fn a_file_damaged_throughout_does_not_bury_the_rest() {
+        let table = read(&format!("time_utc,rx_bytes\n{}", "T\n".repeat(100))).unwrap();
+        assert_eq!((table.rows(), table.warnings.len()), (0, WARNINGS_PER_KIND_MAX + 1));
+        assert_eq!(table.warnings[WARNINGS_PER_KIND_MAX].message, "95 more lines dropped, this one the next");
+    }
+
+    #[test]
+    fn what_is_no_run_is_refused_with_advice() {
+        for (text, message) in [
+            ("", "is empty"),
+            ("{\"a\": 1}\n", "not a CSV file of a run"),
+            ("time_utc,rx_bytes,rx_bytes\n", "\"rx_bytes\" twice"),
+        ] {
+            let error = format!("{:#}", read(text).err().unwrap());
+            assert!(error.contains(message), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_header_alone_is_a_table_without_rows() {
+        assert_eq!(read("time_utc,rx_bytes\n").unwrap().rows(), 0);
+    }
+}
