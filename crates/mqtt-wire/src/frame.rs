@@ -1,6 +1,7 @@
 //! Where one control packet ends and the next begins: the fixed header (section 2.1).
 
 use crate::error::{DecodeError, EncodeError};
+use crate::types::Version;
 
 /// Largest value of a variable byte integer, and so of the remaining length (section 1.5.5).
 pub const VARINT_MAX: u32 = 268_435_455;
@@ -103,6 +104,19 @@ impl<'a> Frame<'a> {
             return Err(DecodeError::TooLarge { size, max: max_size });
         }
         Ok(Some((1 + length_len, size as usize)))
+    }
+
+    /// The type of the packet, on a connection that speaks `version`. MQTT 3.1 allows DUP on a PUBREL, SUBSCRIBE or
+    /// UNSUBSCRIBE that is sent again (3.1 section 2.1).
+    ///
+    /// # Errors
+    /// As [`packet_type`](Self::packet_type).
+    pub fn packet_type_in(&self, version: Version) -> Result<PacketType, DecodeError> {
+        let first = match self.first {
+            0x6A | 0x8A | 0xAA if version == Version::V31 => self.first & !0x08,
+            first => first,
+        };
+        Self { first, ..*self }.packet_type()
     }
 
     /// The type of the packet.

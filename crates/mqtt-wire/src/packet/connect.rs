@@ -68,8 +68,11 @@ impl<'a> Connect<'a> {
         let properties = properties(&mut reader, version, Carrier::Connect)?;
         let client_id = reader.string()?;
         let will = if flags & WILL != 0 { Some(decode_will(&mut reader, flags, version)?) } else { None };
-        let user_name = if flags & USER_NAME != 0 { Some(reader.string()?) } else { None };
-        let password = if flags & PASSWORD != 0 { Some(reader.binary()?) } else { None };
+        // In 3.1 the remaining length takes precedence over these two flags (3.1 section 3.1).
+        let announced =
+            |flag: u8, reader: &Reader<'_>| flags & flag != 0 && !(version == Version::V31 && reader.is_empty());
+        let user_name = if announced(USER_NAME, &reader) { Some(reader.string()?) } else { None };
+        let password = if announced(PASSWORD, &reader) { Some(reader.binary()?) } else { None };
         reader.finish()?;
         let clean_start = flags & CLEAN_START != 0;
         Ok(Self { version, clean_start, keep_alive, client_id, will, user_name, password, properties })
@@ -147,7 +150,7 @@ fn check_flags(flags: u8, version: Version) -> Result<(), DecodeError> {
     if flags & WILL == 0 && flags & 0x38 != 0 {
         return Err(DecodeError::Malformed("will QoS or will retain without will flag [MQTT-3.1.2-11, 3.1.2-13]"));
     }
-    if version == Version::V311 && flags & PASSWORD != 0 && flags & USER_NAME == 0 {
+    if !version.has_properties() && flags & PASSWORD != 0 && flags & USER_NAME == 0 {
         return Err(DecodeError::Malformed("password without user name [MQTT-3.1.2-22 of 3.1.1]"));
     }
     Ok(())

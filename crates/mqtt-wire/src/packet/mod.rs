@@ -59,7 +59,7 @@ impl<'a> Packet<'a> {
     /// # Errors
     /// [`DecodeError`] with the first statement of the specification that the bytes break.
     pub fn decode(frame: &Frame<'a>, version: Version) -> Result<Self, DecodeError> {
-        Ok(match frame.packet_type()? {
+        Ok(match frame.packet_type_in(version)? {
             PacketType::Connect => Self::Connect(Connect::decode(frame)?),
             PacketType::ConnAck => Self::ConnAck(ConnAck::decode(frame, version)?),
             PacketType::Publish => Self::Publish(Publish::decode(frame, version)?),
