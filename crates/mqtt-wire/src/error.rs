@@ -31,6 +31,9 @@ pub enum DecodeError {
     /// A topic filter is well-formed UTF-8 but not a valid filter (section 4.7.1).
     #[error("topic filter not valid: {0}")]
     TopicFilter(&'static str),
+    /// A topic alias is greater than the receiver has allowed (section 3.3.2.3.4) [MQTT-3.3.2-9].
+    #[error("topic alias {0} is greater than the topic alias maximum [MQTT-3.3.2-9]")]
+    TopicAlias(u16),
 }
 
 impl DecodeError {
@@ -45,6 +48,7 @@ impl DecodeError {
             Self::ClientIdentifier(_) => ReasonCode::CLIENT_IDENTIFIER_NOT_VALID,
             Self::TopicName(_) => ReasonCode::TOPIC_NAME_INVALID,
             Self::TopicFilter(_) => ReasonCode::TOPIC_FILTER_INVALID,
+            Self::TopicAlias(_) => ReasonCode::TOPIC_ALIAS_INVALID,
         }
     }
 }

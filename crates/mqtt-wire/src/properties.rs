@@ -195,6 +195,13 @@ impl<'a> Properties<'a> {
         Ok(Self { raw })
     }
 
+    /// A list whose bytes were taken from another one with [`as_bytes`](Self::as_bytes), and so need no check. Other
+    /// bytes do no harm: the list then ends at the first property that cannot be read.
+    #[must_use]
+    pub fn from_checked(raw: &'a [u8]) -> Self {
+        Self { raw }
+    }
+
     /// The properties, in the order in which they stand.
     pub fn iter(self) -> impl Iterator<Item = Property<'a>> {
         let mut reader = Reader::new(self.raw);

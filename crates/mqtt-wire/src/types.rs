@@ -1,6 +1,7 @@
 //! Protocol version, quality of service, reason codes.
 
 use crate::error::DecodeError;
+use crate::frame::PacketType;
 
 /// The protocol version of a connection, as the protocol level byte of CONNECT names it (section 3.1.2.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -195,6 +196,28 @@ impl ReasonCode {
     #[must_use]
     pub fn is_error(self) -> bool {
         self.0 >= 0x80
+    }
+
+    /// Whether a packet of MQTT 5.0 may carry the code (table 2-6, and the table of each packet). Whatever reports failure
+    /// to connect is let pass: a client had rather know the code than that it should not be there.
+    #[must_use]
+    pub fn allowed_in(self, packet: PacketType) -> bool {
+        match packet {
+            PacketType::ConnAck => self == Self::SUCCESS || self.is_error(),
+            PacketType::PubAck | PacketType::PubRec => {
+                matches!(self.0, 0x00 | 0x10 | 0x80 | 0x83 | 0x87 | 0x90 | 0x91 | 0x97 | 0x99)
+            }
+            PacketType::PubRel | PacketType::PubComp => matches!(self.0, 0x00 | 0x92),
+            PacketType::SubAck => {
+                matches!(self.0, 0x00..=0x02 | 0x80 | 0x83 | 0x87 | 0x8F | 0x91 | 0x97 | 0x9E | 0xA1 | 0xA2)
+            }
+            PacketType::UnsubAck => matches!(self.0, 0x00 | 0x11 | 0x80 | 0x83 | 0x87 | 0x8F | 0x91),
+            PacketType::Disconnect => {
+                matches!(self.0, 0x00 | 0x04 | 0x80..=0x83 | 0x87 | 0x89 | 0x8B | 0x8D..=0x90 | 0x93..=0xA2)
+            }
+            PacketType::Auth => matches!(self.0, 0x00 | 0x18 | 0x19),
+            _ => false,
+        }
     }
 
     /// The CONNACK return code of MQTT 3.1.1 that comes nearest (3.1.1 section 3.2.2.3).

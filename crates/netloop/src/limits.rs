@@ -29,10 +29,19 @@ pub enum LimitError {
 /// # Errors
 /// [`LimitError::OpenFiles`] when the hard limit is lower, with what to do about it.
 pub fn ensure_open_files(needed: u64) -> Result<u64, LimitError> {
-    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    let hard = raise_open_files()?;
     if hard < needed {
         return Err(LimitError::OpenFiles { needed, allowed: hard });
     }
+    Ok(hard)
+}
+
+/// Raises the soft limit to the hard one and returns it: for a server, which takes what it can get.
+///
+/// # Errors
+/// When the limit cannot be read or set.
+pub fn raise_open_files() -> Result<u64, LimitError> {
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
     if soft < hard {
         setrlimit(Resource::RLIMIT_NOFILE, hard, hard)?;
     }

@@ -62,6 +62,7 @@ impl<'a> Ack<'a> {
         let (reason, properties) =
             if version.has_properties() { reason_tail(&mut reader, Carrier::PubAck)? } else { Default::default() };
         reader.finish()?;
+        check_reason(reason, kind.packet_type())?;
         Ok(Self { kind, packet_id, reason, properties })
     }
 
@@ -93,6 +94,15 @@ pub(super) fn reason_tail<'a>(
     let reason = ReasonCode(reader.u8()?);
     let properties = if reader.is_empty() { Properties::EMPTY } else { Properties::read(reader, carrier)? };
     Ok((reason, properties))
+}
+
+/// [MQTT-3.4.2-1], [MQTT-3.5.2-1], [MQTT-3.6.2-1], [MQTT-3.7.2-1], [MQTT-3.14.2-1] and [MQTT-3.15.2-1].
+pub(super) fn check_reason(reason: ReasonCode, packet: PacketType) -> Result<(), DecodeError> {
+    if reason.allowed_in(packet) {
+        Ok(())
+    } else {
+        Err(DecodeError::Protocol("reason code that the packet may not carry (section 2.4)"))
+    }
 }
 
 pub(super) fn reason_tail_len(

@@ -1,9 +1,9 @@
 //! AUTH (section 3.15): one step of an extended authentication. MQTT 5.0 only.
 
-use super::ack::{encode_reason_tail, reason_tail, reason_tail_len};
+use super::ack::{check_reason, encode_reason_tail, reason_tail, reason_tail_len};
 use crate::error::{DecodeError, EncodeError};
 use crate::frame::{Frame, PacketType, encode_header};
-use crate::properties::{Carrier, Properties};
+use crate::properties::{Carrier, Properties, Property};
 use crate::reader::Reader;
 use crate::types::{ReasonCode, Version};
 
@@ -28,8 +28,11 @@ impl<'a> Auth<'a> {
         let mut reader = Reader::new(frame.body);
         let (reason, properties) = reason_tail(&mut reader, Carrier::Auth)?;
         reader.finish()?;
-        if !matches!(reason, ReasonCode::SUCCESS | ReasonCode::CONTINUE_AUTHENTICATION | ReasonCode::RE_AUTHENTICATE) {
-            return Err(DecodeError::Protocol("authenticate reason code [MQTT-3.15.2-1]"));
+        check_reason(reason, PacketType::Auth)?;
+        // Section 3.15.2.1 lets a success carry nothing at all; whatever else an AUTH says, it names the method.
+        let names_method = properties.iter().any(|property| matches!(property, Property::AuthenticationMethod(_)));
+        if !names_method && (reason != ReasonCode::SUCCESS || !properties.is_empty()) {
+            return Err(DecodeError::Protocol("AUTH without authentication method (section 3.15.2.2.2)"));
         }
         Ok(Self { reason, properties })
     }

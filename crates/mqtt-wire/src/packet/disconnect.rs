@@ -1,6 +1,6 @@
 //! DISCONNECT (section 3.14): the last packet of a connection.
 
-use super::ack::{encode_reason_tail, reason_tail, reason_tail_len};
+use super::ack::{check_reason, encode_reason_tail, reason_tail, reason_tail_len};
 use crate::error::{DecodeError, EncodeError};
 use crate::frame::{Frame, PacketType, encode_header};
 use crate::properties::{Carrier, Properties};
@@ -26,6 +26,7 @@ impl<'a> Disconnect<'a> {
         let (reason, properties) =
             if version.has_properties() { reason_tail(&mut reader, Carrier::Disconnect)? } else { Default::default() };
         reader.finish()?;
+        check_reason(reason, PacketType::Disconnect)?;
         Ok(Self { reason, properties })
     }
 

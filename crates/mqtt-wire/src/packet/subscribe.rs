@@ -58,6 +58,11 @@ pub enum RetainHandling {
 }
 
 impl SubscribeOptions {
+    /// The No Local bit of the options byte.
+    pub const NO_LOCAL: u8 = 1 << 2;
+    /// The Retain As Published bit of the options byte.
+    pub const RETAIN_AS_PUBLISHED: u8 = 1 << 3;
+
     /// Options that ask for a QoS and nothing else, as 3.1.1 does.
     #[must_use]
     pub fn with_qos(qos: QoS) -> Self {
@@ -68,8 +73,8 @@ impl SubscribeOptions {
     #[must_use]
     pub fn to_bits(self) -> u8 {
         self.qos as u8
-            | u8::from(self.no_local) << 2
-            | u8::from(self.retain_as_published) << 3
+            | if self.no_local { Self::NO_LOCAL } else { 0 }
+            | if self.retain_as_published { Self::RETAIN_AS_PUBLISHED } else { 0 }
             | (self.retain_handling as u8) << 4
     }
 
@@ -90,7 +95,12 @@ impl SubscribeOptions {
             2 => RetainHandling::DoNotSend,
             _ => return Err(DecodeError::Protocol("retain handling 3 (section 3.8.3.1)")),
         };
-        Ok(Self { qos, no_local: bits & 4 != 0, retain_as_published: bits & 8 != 0, retain_handling })
+        Ok(Self {
+            qos,
+            no_local: bits & Self::NO_LOCAL != 0,
+            retain_as_published: bits & Self::RETAIN_AS_PUBLISHED != 0,
+            retain_handling,
+        })
     }
 }
 

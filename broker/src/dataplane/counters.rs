@@ -1,0 +1,61 @@
+//! What a worker has done, and above all what it has not: nothing is dropped without being counted here.
+
+use std::ops::AddAssign;
+
+macro_rules! counters {
+    ($($(#[$doc:meta])* $name:ident,)*) => {
+        /// Totals since the start, per worker.
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+        pub(crate) struct Counters {
+            $($(#[$doc])* pub(crate) $name: u64,)*
+        }
+
+        impl Counters {
+            /// Names and values, in order.
+            pub(crate) fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> {
+                [$((stringify!($name), self.$name),)*].into_iter()
+            }
+        }
+
+        impl AddAssign for Counters {
+            fn add_assign(&mut self, other: Self) {
+                $(self.$name += other.$name;)*
+            }
+        }
+    };
+}
+
+counters! {
+    /// TCP connections accepted.
+    accepted,
+    /// CONNECTs answered with success.
+    connected,
+    /// CONNECTs refused.
+    connect_refused,
+    /// Connections closed for what the client sent.
+    protocol_errors,
+    /// Connections closed because the client was silent for one and a half keep-alive periods.
+    keep_alive_timeouts,
+    /// Connections that sent no CONNECT in time.
+    connect_timeouts,
+    /// Connections whose session was taken over by a newer one.
+    taken_over,
+    /// PUBLISH packets received, repetitions of QoS 2 messages left out.
+    received,
+    /// PUBLISH packets written to clients.
+    delivered,
+    /// QoS 0 messages dropped because the connection did not take its output.
+    dropped_slow_qos0,
+    /// QoS 0 messages dropped because another worker's mailbox was full.
+    dropped_mailbox_qos0,
+    /// QoS 1 and 2 messages dropped because the session's queue was full.
+    dropped_queue_full,
+    /// Messages dropped because they expired before delivery.
+    dropped_expired,
+    /// Messages dropped because the client accepts only smaller packets.
+    dropped_too_large,
+    /// Retained messages refused because the store was full.
+    dropped_retained_full,
+    /// Times that a publisher was paused for a consumer that did not keep up.
+    publisher_pauses,
+}

@@ -1,0 +1,450 @@
+//! A message to one session: encoding, in-flight window, queue, what is dropped and who is slowed down.
+
+use mqtt_wire::packet::PublishHeader;
+use mqtt_wire::{PropertiesBuf, Property, QoS, Version};
+
+use super::conn::{Conn, ConnRef};
+use super::lifecycle::Timer;
+use super::mail::Mail;
+use super::message::{Message, MessageView, NEVER};
+use super::output::output_of;
+use super::route::Match;
+use super::session::{Flow, OFFLINE, Outgoing, Pending, SessionRef};
+use super::settings::{FLUSH_BYTES, OUTPUT_HIGH_BYTES, QUEUE_HIGH, QUEUE_LOW, STALL_NS};
+use super::subscribers::{SubscriptionIds, options_no_local, options_qos, options_retain_as_published};
+use super::worker::Worker;
+
+/// Turns messages into PUBLISH packets. During a fan-out it keeps what it has encoded: receivers that speak the same
+/// version at the same QoS class get the same bytes but for the first byte and the packet identifier.
+#[derive(Debug, Default)]
+pub(super) struct Encoder {
+    /// By version class (3.x or 5.0) and by whether there is a packet identifier; empty: not encoded yet.
+    frames: [Frame; 4],
+    sharing: bool,
+    properties: PropertiesBuf,
+}
+
+#[derive(Debug, Default)]
+struct Frame {
+    bytes: Vec<u8>,
+    id_at: usize,
+}
+
+/// How one receiver gets a message.
+#[derive(Clone, Copy, Debug)]
+struct Form<'a> {
+    version: Version,
+    qos: QoS,
+    retain: bool,
+    dup: bool,
+    packet_id: u16,
+    ids: &'a [u32],
+}
+
+/// Messages larger than this are encoded for each receiver: one copy less counts for more than one encoding less.
+const SHARED_FRAME_BYTES: usize = 64 * 1024;
+
+impl Worker {
+    /// Delivers a message to all its matches, which are used up.
+    pub(super) fn deliver_all(
+        &mut self,
+        matches: &mut Vec<Match>,
+        view: &MessageView<'_>,
+        message: &mut Option<Message>,
+    ) {
+        self.encoder.begin(matches.len() > 1 && view.payload.len() < SHARED_FRAME_BYTES);
+        for each in matches.drain(..) {
+            let Some(session) = self.sessions.get(each.session as usize) else { continue };
+            let is_own = view.origin.slot == each.session
+                && view.origin.worker == self.id
+                && view.origin.generation == session.generation;
+            if is_own && options_no_local(each.options) {
+                continue;
+            }
+            let qos = view.qos.min(options_qos(each.options));
+            let retain = view.retain && options_retain_as_published(each.options);
+            if qos == QoS::AtMostOnce {
+                self.deliver_unnumbered(each.session, &each.ids, retain, view);
+            } else {
+                let message = message.get_or_insert_with(|| Message::new(view, &mut self.scratch)).clone();
+                self.deliver_numbered(each.session, Pending { message, ids: each.ids, qos, retain }, view);
+            }
+        }
+    }
+
+    /// QoS 0: now or never.
+    fn deliver_unnumbered(&mut self, slot: u32, ids: &SubscriptionIds, retain: bool, view: &MessageView<'_>) {
+        let Some(at) = self.make_way(slot) else { return };
+        let conn = &mut self.conns[at.slot as usize];
+        if conn.unsent_bytes() > self.settings.limits.max_output_bytes {
+            self.counters.dropped_slow_qos0 += 1;
+            return;
+        }
+        let form =
+            Form { version: conn.version, qos: QoS::AtMostOnce, retain, dup: false, packet_id: 0, ids: ids.as_slice() };
+        let max = max_packet_bytes(conn);
+        let output = output_of(conn, at, &mut self.dirty, &mut self.buffers);
+        let sent = self.encoder.append(view, form, max, self.now_ns, output);
+        sent.count(&mut self.counters);
+    }
+
+    /// QoS 1 and 2: now, or when it is its turn.
+    fn deliver_numbered(&mut self, slot: u32, pending: Pending, view: &MessageView<'_>) {
+        let now_ns = self.now_ns;
+        let way = self.make_way(slot);
+        let session = &mut self.sessions[slot as usize];
+        let flow = session.flow(self.settings.limits.max_inflight);
+        if let Some(at) = way
+            && flow.queue.is_empty()
+            && flow.unsent == 0
+            && flow.has_room()
+            && self.conns[at.slot as usize].unsent_bytes() < OUTPUT_HIGH_BYTES
+        {
+            let conn = &mut self.conns[at.slot as usize];
+            let (version, max) = (conn.version, max_packet_bytes(conn));
+            let output = output_of(conn, at, &mut self.dirty, &mut self.buffers);
+            send_numbered(flow, pending, version, max, now_ns, view, &mut self.encoder, output)
+                .count(&mut self.counters);
+            return;
+        }
+        let limits = &self.settings.limits;
+        if flow.queue.len() >= limits.max_queued_messages || flow.queued_bytes >= limits.max_queued_bytes {
+            self.counters.dropped_queue_full += 1;
+            return;
+        }
+        if flow.queue.is_empty() {
+            flow.progress_ns = now_ns;
+        }
+        flow.queued_bytes += pending.message.size();
+        flow.queue.push_back(pending);
+        let keeps_up = now_ns - flow.progress_ns < STALL_NS;
+        if flow.queue.len() > QUEUE_HIGH && keeps_up && session.conn != OFFLINE {
+            self.hold_publisher(slot, view.origin);
+        }
+    }
+
+    /// The connection of a session, its output written if there is much of it. `None` when it is offline.
+    fn make_way(&mut self, slot: u32) -> Option<ConnRef> {
+        let conn_slot = self.sessions[slot as usize].conn;
+        let conn = self.conns.get(conn_slot as usize)?;
+        let at = ConnRef { slot: conn_slot, generation: conn.generation };
+        if conn.unsent_bytes() >= FLUSH_BYTES && !conn.blocked {
+            self.write_now(at);
+        }
+        Some(at)
+    }
+
+    /// The client has acknowledged something.
+    pub(super) fn on_progress(&mut self, slot: u32) {
+        let Some(flow) = &mut self.sessions[slot as usize].flow else { return };
+        flow.progress_ns = self.now_ns;
+        if !flow.queue.is_empty() || flow.unsent > 0 {
+            self.pump(slot);
+        }
+    }
+
+    /// The client's socket has taken something.
+    pub(super) fn on_written(&mut self, slot: u32, all: bool) {
+        let Some(session) = self.sessions.get_mut(slot as usize) else { return };
+        let Some(flow) = &mut session.flow else { return };
+        flow.progress_ns = self.now_ns;
+        if all && (!flow.queue.is_empty() || flow.unsent > 0) {
+            self.pump(slot);
+        }
+    }
+
+    /// A session has its connection back: what it did not acknowledge is sent again, then what waited [MQTT-4.4.0-1].
+    pub(super) fn resume(&mut self, slot: u32) {
+        self.pump(slot);
+    }
+
+    /// Sends what waits for a session, as far as its window and its connection take it.
+    pub(super) fn pump(&mut self, slot: u32) {
+        let now_ns = self.now_ns;
+        let Self { sessions, conns, dirty, buffers, encoder, counters, .. } = self;
+        let session = &mut sessions[slot as usize];
+        let (Some(flow), Some(conn)) = (&mut session.flow, conns.get_mut(session.conn as usize)) else { return };
+        let at = ConnRef { slot: session.conn, generation: conn.generation };
+        let (version, max) = (conn.version, max_packet_bytes(conn));
+        encoder.begin(false);
+        if flow.unsent > 0 {
+            send_again(flow, version, now_ns, encoder, output_of(conn, at, dirty, buffers));
+        }
+        while flow.unsent == 0 && conn.unsent_bytes() < OUTPUT_HIGH_BYTES {
+            if flow.queue.front().is_some_and(|front| front.qos != QoS::AtMostOnce && !flow.has_room()) {
+                break;
+            }
+            let Some(pending) = flow.queue.pop_front() else { break };
+            flow.queued_bytes -= pending.message.size();
+            let message = pending.message.clone();
+            let view = message.view();
+            let output = output_of(conn, at, dirty, buffers);
+            let sent = if pending.qos == QoS::AtMostOnce {
+                let ids = pending.ids.as_slice();
+                let form = Form { version, qos: pending.qos, retain: pending.retain, dup: false, packet_id: 0, ids };
+                encoder.append(&view, form, max, now_ns, output)
+            } else {
+                send_numbered(flow, pending, version, max, now_ns, &view, encoder, output)
+            };
+            sent.count(counters);
+        }
+        if flow.queue.is_empty() && flow.queue.capacity() > QUEUE_LOW {
+            flow.queue = std::collections::VecDeque::new();
+        }
+        if flow.queue.len() < QUEUE_LOW && !flow.waiters.is_empty() {
+            self.release_waiters(slot);
+        }
+    }
+
+    /// Puts a message into a session's queue whatever its length, and sends it when it is its turn: for retained
+    /// messages, whose number the store bounds.
+    pub(super) fn enqueue(&mut self, slot: u32, pending: Pending) {
+        let flow = self.sessions[slot as usize].flow(self.settings.limits.max_inflight);
+        flow.queued_bytes += pending.message.size();
+        flow.queue.push_back(pending);
+    }
+
+    /// A consumer that takes its messages, but not fast enough, slows down who publishes to it.
+    fn hold_publisher(&mut self, slot: u32, publisher: SessionRef) {
+        let consumer = self.session_ref(slot);
+        let Some(flow) = &mut self.sessions[slot as usize].flow else { return };
+        if flow.waiters.contains(&publisher) {
+            return;
+        }
+        flow.waiters.push(publisher);
+        if flow.waiters.len() == 1 {
+            self.wheel.schedule(self.now_ns + STALL_NS, Timer::Stall(consumer));
+        }
+        self.counters.publisher_pauses += 1;
+        self.tell_publisher(publisher, true);
+    }
+
+    /// Publishers need not wait for this session any more.
+    pub(super) fn release_waiters(&mut self, slot: u32) {
+        let Some(flow) = &mut self.sessions[slot as usize].flow else { return };
+        for publisher in std::mem::take(&mut flow.waiters) {
+            self.tell_publisher(publisher, false);
+        }
+    }
+
+    /// A consumer that has taken nothing for a while has stalled: its messages wait in its queue up to the limit, and
+    /// nobody waits for it.
+    pub(super) fn check_stall(&mut self, consumer: SessionRef) {
+        let now_ns = self.now_ns;
+        let Some(flow) = self.session(consumer).and_then(|session| session.flow.as_mut()) else { return };
+        if flow.waiters.is_empty() {
+            return;
+        }
+        if now_ns - flow.progress_ns >= STALL_NS {
+            self.release_waiters(consumer.slot);
+        } else {
+            self.wheel.schedule(now_ns + STALL_NS, Timer::Stall(consumer));
+        }
+    }
+
+    fn tell_publisher(&mut self, publisher: SessionRef, paused: bool) {
+        if publisher.worker == self.id {
+            self.pause_publisher(publisher, paused);
+        } else {
+            self.send(publisher.worker, Mail::Pause { publisher, paused });
+        }
+    }
+
+    /// Stops or resumes reading from a publisher.
+    pub(super) fn pause_publisher(&mut self, publisher: SessionRef, paused: bool) {
+        let Some(conn_slot) = self.session(publisher).map(|session| session.conn) else { return };
+        let Some(conn) = self.conns.get_mut(conn_slot as usize) else { return };
+        if paused {
+            conn.paused = conn.paused.saturating_add(1);
+            return;
+        }
+        conn.paused = conn.paused.saturating_sub(1);
+        let at = ConnRef { slot: conn_slot, generation: conn.generation };
+        if conn.paused == 0 {
+            self.list_readable(at);
+        }
+    }
+}
+
+/// What became of a message at its delivery.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sent {
+    Written,
+    Expired,
+    TooLarge,
+}
+
+impl Sent {
+    fn count(self, counters: &mut super::counters::Counters) {
+        match self {
+            Self::Written => counters.delivered += 1,
+            Self::Expired => counters.dropped_expired += 1,
+            Self::TooLarge => counters.dropped_too_large += 1,
+        }
+    }
+}
+
+/// Puts a message into flight and writes it.
+#[allow(clippy::too_many_arguments, reason = "parts of a worker that are borrowed one by one")]
+fn send_numbered(
+    flow: &mut Flow,
+    pending: Pending,
+    version: Version,
+    max: usize,
+    now_ns: u64,
+    view: &MessageView<'_>,
+    encoder: &mut Encoder,
+    output: &mut Vec<u8>,
+) -> Sent {
+    let (qos, retain, ids) = (pending.qos, pending.retain, pending.ids.clone());
+    let Ok(packet_id) = flow.window.push(Outgoing::Publish { pending, sent: true }) else {
+        unreachable!("the caller has seen that an identifier is free");
+    };
+    let form = Form { version, qos, retain, dup: false, packet_id, ids: ids.as_slice() };
+    let sent = encoder.append(view, form, max, now_ns, output);
+    if sent != Sent::Written {
+        flow.window.remove(packet_id);
+    }
+    sent
+}
+
+/// Sends what was in flight when the last connection ended: PUBLISH with DUP, or PUBREL [MQTT-4.4.0-1].
+fn send_again(flow: &mut Flow, version: Version, now_ns: u64, encoder: &mut Encoder, output: &mut Vec<u8>) {
+    let room = usize::from(flow.send_max).saturating_sub(flow.in_flight());
+    let mut again = 0;
+    for (packet_id, outgoing) in flow.window.iter_mut().filter(|(_, outgoing)| !outgoing.is_sent()).take(room) {
+        match outgoing {
+            Outgoing::Publish { pending, sent } => {
+                *sent = true;
+                let ids = pending.ids.as_slice();
+                let form = Form { version, qos: pending.qos, retain: pending.retain, dup: true, packet_id, ids };
+                // Expired or not: a message once sent keeps its identifier until it is acknowledged.
+                let view = MessageView { expires_ns: NEVER, ..pending.message.view() };
+                encoder.append(&view, form, usize::MAX, now_ns, output);
+            }
+            Outgoing::Released { sent } => {
+                *sent = true;
+                let [high, low] = packet_id.to_be_bytes();
+                output.extend_from_slice(&[mqtt_wire::PacketType::PubRel.first_byte(), 2, high, low]);
+            }
+        }
+        again += 1;
+    }
+    flow.unsent -= again;
+}
+
+fn max_packet_bytes(conn: &Conn) -> usize {
+    match &conn.v5 {
+        Some(v5) if v5.max_packet_bytes != 0 => v5.max_packet_bytes as usize,
+        _ => usize::MAX,
+    }
+}
+
+impl Encoder {
+    /// A new message begins. `sharing`: it has several receivers.
+    fn begin(&mut self, sharing: bool) {
+        self.sharing = sharing;
+        self.frames.iter_mut().for_each(|frame| frame.bytes.clear());
+    }
+
+    /// Appends the message as one PUBLISH, unless it has expired or is too large for the receiver.
+    fn append(
+        &mut self,
+        view: &MessageView<'_>,
+        form: Form<'_>,
+        max: usize,
+        now_ns: u64,
+        output: &mut Vec<u8>,
+    ) -> Sent {
+        if view.expires_ns <= now_ns {
+            return Sent::Expired;
+        }
+        let own = form.version.has_properties() && (!form.ids.is_empty() || view.expires_ns != NEVER);
+        if !self.sharing || own {
+            let header = self.header(view, form, own, now_ns);
+            if header.packet_len(form.version) > max {
+                return Sent::TooLarge;
+            }
+            return match header.encode(form.version, output) {
+                Ok(()) => {
+                    output.extend_from_slice(view.payload);
+                    Sent::Written
+                }
+                Err(_) => Sent::TooLarge,
+            };
+        }
+        let numbered = form.qos != QoS::AtMostOnce;
+        let index = usize::from(form.version.has_properties()) * 2 + usize::from(numbered);
+        if self.frames[index].bytes.is_empty() {
+            let mut bytes = std::mem::take(&mut self.frames[index].bytes);
+            let encoded = self.header(view, form, false, now_ns).encode(form.version, &mut bytes);
+            let id_at = bytes.len() - properties_len(view, form.version) - 2;
+            bytes.extend_from_slice(view.payload);
+            self.frames[index] = Frame { bytes, id_at };
+            if encoded.is_err() {
+                self.frames[index].bytes.clear();
+                return Sent::TooLarge;
+            }
+        }
+        let frame = &self.frames[index];
+        if frame.bytes.len() > max {
+            return Sent::TooLarge;
+        }
+        let start = output.len();
+        output.extend_from_slice(&frame.bytes);
+        output[start] = first_byte(form);
+        if numbered {
+            output[start + frame.id_at..start + frame.id_at + 2].copy_from_slice(&form.packet_id.to_be_bytes());
+        }
+        Sent::Written
+    }
+
+    /// The packet's header; `own`: with properties that only this receiver gets.
+    fn header<'a>(&'a mut self, view: &MessageView<'a>, form: Form<'_>, own: bool, now_ns: u64) -> PublishHeader<'a> {
+        let Form { version, qos, retain, dup, packet_id, ids } = form;
+        let mut properties = if version.has_properties() { view.properties } else { mqtt_wire::Properties::EMPTY };
+        if own {
+            self.properties.clear();
+            self.properties.extend(view.properties);
+            if view.expires_ns != NEVER {
+                // The time that is left [MQTT-3.3.2-6], not less than a second.
+                let left_s = (view.expires_ns - now_ns).div_ceil(1_000_000_000).min(u64::from(u32::MAX)) as u32;
+                let _ = self.properties.push(Property::MessageExpiryInterval(left_s));
+            }
+            for &id in ids {
+                // Cannot fail: identifiers were decoded from a subscription.
+                let _ = self.properties.push(Property::SubscriptionIdentifier(id));
+            }
+            properties = self.properties.as_properties();
+        }
+        PublishHeader { dup, qos, retain, topic: view.topic, packet_id, properties, payload_len: view.payload.len() }
+    }
+}
+
+fn first_byte(form: Form<'_>) -> u8 {
+    mqtt_wire::PacketType::Publish.first_byte()
+        | u8::from(form.dup) << 3
+        | (form.qos as u8) << 1
+        | u8::from(form.retain)
+}
+
+/// Bytes of the property list between packet identifier and payload.
+fn properties_len(view: &MessageView<'_>, version: Version) -> usize {
+    let length = view.properties.as_bytes().len();
+    if version.has_properties() { mqtt_wire::frame::varint_len(length as u32) + length } else { 0 }
+}
+
+impl Outgoing {
+    fn is_sent(&self) -> bool {
+        match self {
+            Self::Publish { sent, .. } | Self::Released { sent } => *sent,
+        }
+    }
+
+    /// The connection on which this was sent has ended.
+    pub(super) fn mark_unsent(&mut self) {
+        match self {
+            Self::Publish { sent, .. } | Self::Released { sent } => *sent = false,
+        }
+    }
+}

@@ -1,0 +1,268 @@
+//! From a listening socket to packets: accepting, reading, cutting bytes into packets, dispatching them.
+
+use std::io::{self, Read};
+
+use mio::Interest as Readiness;
+use mqtt_wire::{AckKind, DecodeError, Frame, Packet};
+
+use super::conn::{Conn, ConnRef, State, Transport};
+use super::lifecycle::{End, Timer};
+use super::mail::Adopted;
+use super::settings::{ACCEPTS_PER_TURN, LARGE_PARTIAL_BYTES, READ_BYTES, TICK_NS};
+use super::worker::Worker;
+
+/// What a read left behind.
+enum Read1 {
+    /// The socket is empty.
+    Drained,
+    /// There may be more.
+    More,
+    Closed(End),
+}
+
+impl Worker {
+    pub(super) fn accept_waiting(&mut self) {
+        let mut accepting = std::mem::take(&mut self.accepting);
+        accepting.retain(|&listener| self.accept(listener));
+        self.accepting = accepting;
+    }
+
+    /// Accepts a turn's share; `true` when there may be more.
+    fn accept(&mut self, listener: usize) -> bool {
+        for _ in 0..ACCEPTS_PER_TURN {
+            match self.listeners[listener].accept() {
+                Ok((stream, _)) => {
+                    self.counters.accepted += 1;
+                    // Not fatal: the connection works without, only slower.
+                    let _ = stream.set_nodelay(true);
+                    self.admit(Transport::Tcp(stream));
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
+                Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+                Err(error) => {
+                    // Out of descriptors or memory: connections wait in the backlog until the next event.
+                    tracing::warn!(%error, "cannot accept a connection");
+                    return false;
+                }
+            }
+        }
+        true
+    }
+
+    /// Gives a connection its place and its first deadline. `None`: there is no room, it is closed.
+    fn admit(&mut self, mut transport: Transport) -> Option<ConnRef> {
+        if self.conns.len() >= self.settings.limits.max_connections {
+            tracing::warn!(limit = self.settings.limits.max_connections, "too many connections");
+            return None;
+        }
+        let generation = self.next_generation();
+        let slot = self.conns.vacant_key() as u32;
+        let at = ConnRef { slot, generation };
+        let both = Readiness::READABLE | Readiness::WRITABLE;
+        if let Err(error) = self.poll.registry().register(transport.tcp_mut(), at.token(), both) {
+            tracing::warn!(%error, "cannot watch a connection");
+            return None;
+        }
+        self.conns.insert(Conn::new(transport, generation, self.tick()));
+        let deadline_ns = self.now_ns + self.settings.limits.connect_timeout.as_nanos() as u64;
+        self.set_conn_timer(at, deadline_ns);
+        Some(at)
+    }
+
+    /// Sets the one timer of a connection.
+    pub(super) fn set_conn_timer(&mut self, at: ConnRef, deadline_ns: u64) {
+        let timer_at = deadline_ns.div_ceil(TICK_NS) as u32;
+        if let Some(conn) = self.conn(at) {
+            conn.timer_at = timer_at;
+            self.wheel.schedule(deadline_ns, Timer::Conn(at, timer_at));
+        }
+    }
+
+    /// Takes over a connection that another worker accepted.
+    pub(super) fn adopt(&mut self, adopted: Adopted) {
+        let Some(at) = self.admit(Transport::Tcp(adopted.stream)) else { return };
+        self.take_in(at, &adopted.bytes);
+        // What arrived between the two registrations raises no event of its own.
+        self.list_readable(at);
+    }
+
+    /// Notes that a connection has something to read.
+    pub(super) fn list_readable(&mut self, at: ConnRef) {
+        let Some(conn) = self.conn(at) else { return };
+        conn.unread = true;
+        if !conn.listed && conn.paused == 0 {
+            conn.listed = true;
+            self.readable.push(at);
+        }
+    }
+
+    /// Reads once from every connection that has something.
+    pub(super) fn read_readable(&mut self) {
+        let listed = std::mem::take(&mut self.readable);
+        for &at in &listed {
+            if let Some(conn) = self.conn(at) {
+                conn.listed = false;
+                if conn.paused == 0 {
+                    self.read(at);
+                }
+            }
+        }
+        // Keep the longer list's memory; what was listed meanwhile is for the next turn.
+        if self.readable.is_empty() {
+            self.readable = listed;
+            self.readable.clear();
+        }
+    }
+
+    fn read(&mut self, at: ConnRef) {
+        let mut buffer = std::mem::take(&mut self.read_buffer);
+        let outcome = self.read_into(at, &mut buffer);
+        self.read_buffer = buffer;
+        match outcome {
+            Read1::Drained => {}
+            Read1::More => self.list_readable(at),
+            Read1::Closed(end) => self.close(at, end),
+        }
+    }
+
+    fn read_into(&mut self, at: ConnRef, buffer: &mut [u8]) -> Read1 {
+        let Some(conn) = self.conn(at) else { return Read1::Drained };
+        conn.unread = false;
+        let partial = conn.partial.take();
+        match partial {
+            Some(bytes) if bytes.len() >= LARGE_PARTIAL_BYTES => self.read_large(at, *bytes),
+            partial => {
+                let carried = partial.map_or(0, |bytes| {
+                    buffer[..bytes.len()].copy_from_slice(&bytes);
+                    bytes.len()
+                });
+                let (length, outcome) = read_some(&mut conn.transport, buffer, carried);
+                // Mail before bytes: whatever made the client send these, this worker now knows as well.
+                self.take_mail();
+                self.take_in(at, &buffer[..length]);
+                outcome
+            }
+        }
+    }
+
+    /// Goes on reading a packet that is too large to be copied through the worker's buffer each time. Its buffer grows
+    /// with what has arrived, never with what was announced.
+    fn read_large(&mut self, at: ConnRef, mut bytes: Vec<u8>) -> Read1 {
+        let Some(conn) = self.conn(at) else { return Read1::Drained };
+        let carried = bytes.len();
+        bytes.resize(carried + READ_BYTES.max(carried), 0);
+        let (length, outcome) = read_some(&mut conn.transport, &mut bytes, carried);
+        bytes.truncate(length);
+        let max = self.settings.limits.max_packet_bytes;
+        if matches!(Frame::measure(&bytes, max), Ok(Some((_, size))) if size > bytes.len()) {
+            let tick = self.tick();
+            if let Some(conn) = self.conn(at) {
+                conn.last_seen = tick;
+                conn.partial = Some(Box::new(bytes));
+            }
+        } else {
+            self.take_mail();
+            self.take_in(at, &bytes);
+        }
+        outcome
+    }
+
+    /// Acts on the packets in `bytes` and keeps what is left over.
+    fn take_in(&mut self, at: ConnRef, bytes: &[u8]) {
+        let tick = self.tick();
+        let Some(conn) = self.conn(at) else { return };
+        conn.last_seen = tick;
+        let mut rest = bytes;
+        while let Some(conn) = self.conn(at) {
+            if conn.state == State::Lingering {
+                return;
+            }
+            if conn.paused > 0 {
+                break;
+            }
+            match Frame::split(rest, self.settings.limits.max_packet_bytes) {
+                Ok(Some(frame)) => {
+                    if !self.take_frame(at, &frame, rest) {
+                        return;
+                    }
+                    rest = &rest[frame.raw.len()..];
+                }
+                Ok(None) => break,
+                Err(error) => return self.reject(at, error),
+            }
+        }
+        if let Some(conn) = self.conn(at)
+            && !rest.is_empty()
+        {
+            conn.partial = Some(Box::new(rest.to_vec()));
+        }
+    }
+
+    /// Acts on one packet; `false` when the connection is no longer this worker's business.
+    fn take_frame(&mut self, at: ConnRef, frame: &Frame<'_>, rest: &[u8]) -> bool {
+        let Some(conn) = self.conn(at) else { return false };
+        if conn.state == State::AwaitingConnect {
+            return self.on_first_packet(at, frame, rest);
+        }
+        let (version, session) = (conn.version, conn.session);
+        match Packet::decode(frame, version) {
+            Ok(packet) => {
+                if let Err(error) = self.on_packet(at, session, &packet) {
+                    self.reject(at, error);
+                }
+            }
+            Err(error) => self.reject(at, error),
+        }
+        true
+    }
+
+    /// Dispatches a packet of an open connection.
+    fn on_packet(&mut self, at: ConnRef, session: u32, packet: &Packet<'_>) -> Result<(), DecodeError> {
+        match packet {
+            Packet::Publish(publish) => self.on_publish(at, session, publish),
+            Packet::Ack(ack) => {
+                match ack.kind {
+                    AckKind::PubAck => self.on_puback(session, ack),
+                    AckKind::PubRec => self.on_pubrec(at, session, ack),
+                    AckKind::PubRel => self.on_pubrel(at, session, ack),
+                    AckKind::PubComp => self.on_pubcomp(session, ack),
+                }
+                Ok(())
+            }
+            Packet::Subscribe(subscribe) => self.on_subscribe(at, session, subscribe),
+            Packet::Unsubscribe(unsubscribe) => self.on_unsubscribe(at, session, unsubscribe),
+            Packet::PingReq => {
+                self.write(at, &mqtt_wire::packet::PINGRESP);
+                Ok(())
+            }
+            Packet::Disconnect(disconnect) => self.on_disconnect(at, session, disconnect),
+            Packet::Connect(_) => Err(DecodeError::Protocol("second CONNECT [MQTT-3.1.0-2]")),
+            Packet::Auth(_) => Err(DecodeError::Protocol("AUTH without an authentication method [MQTT-4.12.0-7]")),
+            Packet::ConnAck(_) | Packet::SubAck(_) | Packet::UnsubAck(_) | Packet::PingResp => {
+                Err(DecodeError::Protocol("packet that only a server sends"))
+            }
+        }
+    }
+
+    /// Closes a connection for what its peer sent, and says so where the protocol can (section 4.13).
+    pub(super) fn reject(&mut self, at: ConnRef, error: DecodeError) {
+        self.counters.protocol_errors += 1;
+        tracing::debug!(slot = at.slot, %error, "connection rejected");
+        self.dismiss(at, error.reason_code());
+    }
+}
+
+/// Fills `buffer` from `carried` on with one read. Returns how much of it is then valid.
+fn read_some(transport: &mut Transport, buffer: &mut [u8], carried: usize) -> (usize, Read1) {
+    loop {
+        return match transport.read(&mut buffer[carried..]) {
+            Ok(0) => (carried, Read1::Closed(End::Abnormal)),
+            // A short read has emptied a stream socket, edge-triggered or not (epoll(7)).
+            Ok(count) if carried + count < buffer.len() => (carried + count, Read1::Drained),
+            Ok(count) => (carried + count, Read1::More),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => (carried, Read1::Drained),
+            Err(_) => (carried, Read1::Closed(End::Abnormal)),
+        };
+    }
+}

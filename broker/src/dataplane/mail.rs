@@ -1,0 +1,77 @@
+//! What workers tell each other. Mail arrives in the order in which it was sent, and is read before any byte that a
+//! client can have sent after learning of it: so a SUBACK may go out before the other workers know the subscription.
+
+use mio::net::TcpStream;
+
+use super::message::Message;
+use super::session::SessionRef;
+use super::subscribers::{Member, SubscriptionIds};
+
+/// One item of mail to a worker.
+#[derive(Debug)]
+pub(super) enum Mail {
+    /// Say good-bye to the clients and return.
+    Stop,
+    /// A connection whose client belongs to the receiver, with everything read from it so far.
+    Adopt(Box<Adopted>),
+    /// A message with subscribers at the receiver.
+    Publish(Message),
+    /// A message for one member of a shared subscription.
+    Direct(Box<Direct>),
+    /// The sender now has, or no longer has, subscribers to a filter.
+    Interest { filter: Box<str>, worker: u16, wanted: bool },
+    /// A change in a shared subscription.
+    Group(Box<GroupChange>),
+    /// A retained message of the receiver's shard; an empty payload removes it.
+    Retain(Message),
+    /// Which retained messages of the receiver's shard match a new subscription?
+    RetainedQuery(Box<RetainedQuery>),
+    /// The answer.
+    Retained(Box<RetainedReply>),
+    /// A consumer does not keep up with this publisher, or does again.
+    Pause { publisher: SessionRef, paused: bool },
+}
+
+#[derive(Debug)]
+pub(super) struct Adopted {
+    pub(super) stream: TcpStream,
+    pub(super) bytes: Vec<u8>,
+}
+
+#[derive(Debug)]
+pub(super) struct Direct {
+    pub(super) session: SessionRef,
+    pub(super) message: Message,
+    pub(super) options: u8,
+    pub(super) ids: SubscriptionIds,
+}
+
+#[derive(Debug)]
+pub(super) struct GroupChange {
+    pub(super) filter: Box<str>,
+    pub(super) name: Box<str>,
+    pub(super) change: MemberChange,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(super) enum MemberChange {
+    Join(Member),
+    Leave(SessionRef),
+    Presence(SessionRef, bool),
+}
+
+#[derive(Debug)]
+pub(super) struct RetainedQuery {
+    pub(super) session: SessionRef,
+    pub(super) filter: Box<str>,
+    pub(super) options: u8,
+    pub(super) id: u32,
+}
+
+#[derive(Debug)]
+pub(super) struct RetainedReply {
+    pub(super) session: SessionRef,
+    pub(super) options: u8,
+    pub(super) id: u32,
+    pub(super) messages: Vec<Message>,
+}

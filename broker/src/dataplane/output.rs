@@ -1,0 +1,124 @@
+//! Bytes to sockets: collected during a turn, written once per connection at its end.
+
+use std::io::{self, Write};
+
+use mqtt_wire::Packet;
+
+use super::conn::{Conn, ConnRef, Output, State};
+use super::lifecycle::End;
+use super::settings::{POOLED_BUFFER_BYTES, POOLED_BUFFERS};
+use super::worker::Worker;
+
+impl Worker {
+    /// The end of a connection's output, to append to.
+    pub(super) fn output(&mut self, at: ConnRef) -> Option<&mut Vec<u8>> {
+        let conn = self.conns.get_mut(at.slot as usize).filter(|conn| conn.generation == at.generation)?;
+        if conn.state == State::Lingering {
+            return None;
+        }
+        Some(output_of(conn, at, &mut self.dirty, &mut self.buffers))
+    }
+
+    /// Appends bytes to a connection's output.
+    pub(super) fn write(&mut self, at: ConnRef, bytes: &[u8]) {
+        if let Some(output) = self.output(at) {
+            output.extend_from_slice(bytes);
+        }
+    }
+
+    /// Appends a packet to a connection's output.
+    pub(super) fn send_packet(&mut self, at: ConnRef, packet: &Packet<'_>) {
+        let Some(conn) = self.conn(at) else { return };
+        let (version, max) = (conn.version, conn.v5.as_ref().map_or(0, |v5| v5.max_packet_bytes));
+        let Some(output) = self.output(at) else { return };
+        let start = output.len();
+        if let Err(error) = packet.encode(version, output) {
+            // Everything that the broker sends of its own fits; what it passes on was checked when it came in.
+            tracing::error!(%error, ?packet, "a packet cannot be encoded");
+        } else if max != 0 && output.len() - start > max as usize {
+            // The client asked not to be sent this [MQTT-3.1.2-24].
+            output.truncate(start);
+        }
+    }
+
+    /// Writes what this turn has produced.
+    pub(super) fn write_dirty(&mut self) {
+        // Deliveries out of a queue list their connection anew.
+        while let Some(at) = self.dirty.pop() {
+            self.write_now(at);
+        }
+    }
+
+    /// The socket takes bytes again.
+    pub(super) fn on_writable(&mut self, at: ConnRef) {
+        self.write_now(at);
+    }
+
+    /// Writes a connection's output, as much as the socket takes; then what waits in the session's queue may follow.
+    pub(super) fn write_now(&mut self, at: ConnRef) {
+        let Some(conn) = self.conn(at) else { return };
+        conn.dirty = false;
+        if conn.blocked {
+            return;
+        }
+        let Some(output) = &mut conn.output else { return };
+        let Ok(left) = write_some(&mut conn.transport, output) else {
+            self.doomed.push((at, End::Abnormal));
+            return;
+        };
+        let session = conn.session;
+        if left {
+            conn.blocked = true;
+        } else if let Some(output) = conn.output.take() {
+            self.recycle(output);
+        }
+        self.on_written(session, !left);
+    }
+
+    /// Takes an output buffer back into the pool, unless it is large or the pool is full.
+    pub(super) fn recycle(&mut self, mut output: Box<Output>) {
+        if self.buffers.len() < POOLED_BUFFERS && output.bytes.capacity() <= POOLED_BUFFER_BYTES {
+            output.bytes.clear();
+            output.start = 0;
+            self.buffers.push(output);
+        }
+    }
+}
+
+/// The output of a connection that is known to be there; listed to be written at the end of the turn.
+pub(super) fn output_of<'a>(
+    conn: &'a mut Conn,
+    at: ConnRef,
+    dirty: &mut Vec<ConnRef>,
+    pool: &mut Vec<Box<Output>>,
+) -> &'a mut Vec<u8> {
+    if !conn.dirty {
+        conn.dirty = true;
+        dirty.push(at);
+    }
+    &mut conn.output.get_or_insert_with(|| pool.pop().unwrap_or_default()).bytes
+}
+
+/// Writes until everything is out or the socket is full; `true` when something is left.
+fn write_some(transport: &mut impl Write, output: &mut Output) -> io::Result<bool> {
+    while output.start < output.bytes.len() {
+        match transport.write(&output.bytes[output.start..]) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(count) => {
+                output.start += count;
+                if output.start < output.bytes.len() {
+                    break;
+                }
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+            Err(error) => return Err(error),
+        }
+    }
+    // Move the rest to the front only when that costs no more than what was written.
+    if output.start * 2 > output.bytes.len() {
+        output.bytes.drain(..output.start);
+        output.start = 0;
+    }
+    Ok(output.start < output.bytes.len())
+}

@@ -1,0 +1,96 @@
+//! Retained messages (section 3.3.1.3). Each topic's is kept by the worker that the topic hashes to.
+
+use mqtt_wire::SubscribeOptions;
+
+use super::mail::{Mail, RetainedQuery, RetainedReply};
+use super::message::{Message, MessageView};
+use super::session::{OFFLINE, Pending};
+use super::subscribers::{SubscriptionIds, options_qos};
+use super::worker::Worker;
+
+impl Worker {
+    /// Keeps a message, or has its owner keep it. An empty payload removes what was kept [MQTT-3.3.1-6].
+    pub(super) fn retain(&mut self, view: &MessageView<'_>, message: &mut Option<Message>) {
+        let message = message.get_or_insert_with(|| Message::new(view, &mut self.scratch)).clone();
+        let owner = self.owner(self.hash(view.topic));
+        if owner == self.id {
+            self.keep_retained(&message);
+        } else {
+            self.send(owner, Mail::Retain(message));
+        }
+    }
+
+    /// Keeps a message of this worker's shard.
+    pub(super) fn keep_retained(&mut self, message: &Message) {
+        let view = message.view();
+        if view.payload.is_empty() {
+            self.retained.remove(view.topic);
+        } else if self.retained.len() >= self.settings.limits.max_retained && self.retained.get(view.topic).is_none() {
+            self.counters.dropped_retained_full += 1;
+        } else {
+            self.retained.insert(view.topic, message.clone());
+        }
+    }
+
+    /// Sends the retained messages that a new subscription matches, from this worker's shard and the others'.
+    pub(super) fn send_retained(&mut self, slot: u32, filter: &str, options: SubscribeOptions, id: u32) {
+        let session = self.session_ref(slot);
+        let bits = options.to_bits();
+        let wildcard = filter.contains(['+', '#']);
+        let owner = self.owner(self.hash(filter));
+        for worker in 0..self.worker_count() as u16 {
+            if !wildcard && worker != owner {
+                continue;
+            }
+            if worker == self.id {
+                let messages = self.matching_retained(filter);
+                self.deliver_retained(RetainedReply { session, options: bits, id, messages });
+            } else {
+                let query = RetainedQuery { session, filter: filter.into(), options: bits, id };
+                self.send(worker, Mail::RetainedQuery(Box::new(query)));
+            }
+        }
+    }
+
+    /// Answers another worker's question about this shard.
+    pub(super) fn answer_retained(&mut self, query: &RetainedQuery) {
+        let messages = self.matching_retained(&query.filter);
+        if !messages.is_empty() {
+            let reply = RetainedReply { session: query.session, options: query.options, id: query.id, messages };
+            self.send(query.session.worker, Mail::Retained(Box::new(reply)));
+        }
+    }
+
+    /// Delivers retained messages to a session of this worker. They wait in its queue, so that many do not overrun it.
+    pub(super) fn deliver_retained(&mut self, reply: RetainedReply) {
+        let slot = reply.session.slot;
+        if self.session(reply.session).is_none_or(|session| session.conn == OFFLINE) {
+            return;
+        }
+        for message in reply.messages {
+            let qos = message.view().qos.min(options_qos(reply.options));
+            self.enqueue(slot, Pending { message, ids: SubscriptionIds::of(reply.id), qos, retain: true });
+        }
+        if self.sessions[slot as usize].flow.is_some() {
+            self.pump(slot);
+        }
+    }
+
+    /// The messages of this shard that match, those that have expired left out and forgotten.
+    fn matching_retained(&mut self, filter: &str) -> Vec<Message> {
+        let mut messages = Vec::new();
+        let mut expired = Vec::new();
+        self.retained.for_each_match(filter, |topic, message| {
+            if message.view().expires_ns <= self.now_ns {
+                expired.push(topic.to_owned());
+            } else {
+                messages.push(message.clone());
+            }
+        });
+        for topic in expired {
+            self.retained.remove(&topic);
+            self.counters.dropped_expired += 1;
+        }
+        messages
+    }
+}

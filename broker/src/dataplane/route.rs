@@ -1,0 +1,190 @@
+//! Who gets a message: subscribers of this worker, one member of each group, and the other workers.
+
+use super::mail::{Direct, Mail};
+use super::message::{Message, MessageView};
+use super::settings::{MAILBOX_HIGH, SharePolicy};
+use super::subscribers::{Group, Interest, Member, SubscriptionIds};
+use super::worker::Worker;
+use mqtt_wire::QoS;
+
+/// A session of this worker that gets the message.
+#[derive(Debug)]
+pub(super) struct Match {
+    pub(super) session: u32,
+    /// Of the one subscription, or of several that overlap: then the highest QoS.
+    pub(super) options: u8,
+    pub(super) ids: SubscriptionIds,
+}
+
+impl Worker {
+    /// Publishes a message that enters the broker here: keeps it if it is to be retained, and routes it. `false` when
+    /// nobody wants it. `message` holds the shared copy once one is needed.
+    pub(super) fn publish(&mut self, view: &MessageView<'_>, message: &mut Option<Message>) -> bool {
+        if view.retain {
+            self.retain(view, message);
+        }
+        let mut elsewhere = Elsewhere::default();
+        let mut matches = std::mem::take(&mut self.matches);
+        self.find(view, &mut matches, Some(&mut elsewhere));
+        let wanted = !matches.is_empty() || elsewhere.workers != 0 || !elsewhere.members.is_empty();
+        self.deliver_all(&mut matches, view, message);
+        self.matches = matches;
+        if elsewhere.workers != 0 || !elsewhere.members.is_empty() {
+            self.send_elsewhere(elsewhere, view, message);
+        }
+        wanted
+    }
+
+    /// Routes a message that another worker sent because it knows of subscribers here.
+    pub(super) fn route_from_peer(&mut self, message: &Message) {
+        let view = message.view();
+        let mut matches = std::mem::take(&mut self.matches);
+        self.find(&view, &mut matches, None);
+        self.deliver_all(&mut matches, &view, &mut Some(message.clone()));
+        self.matches = matches;
+    }
+
+    /// Collects who matches. Groups and other workers only count where the message entered the broker.
+    fn find(&mut self, view: &MessageView<'_>, matches: &mut Vec<Match>, mut elsewhere: Option<&mut Elsewhere>) {
+        debug_assert!(matches.is_empty());
+        let (this, policy) = (self.id, self.settings.share_policy);
+        let mut filters = 0;
+        let mut chosen: Vec<Match> = Vec::new();
+        let hash_topic = || std::hash::BuildHasher::hash_one(&self.hasher, view.topic);
+        self.filters.for_each_match(view.topic, |interest: &Interest| {
+            let local = interest.local.as_slice();
+            if !local.is_empty() {
+                filters += 1;
+                matches.extend(local.iter().map(|subscriber| Match {
+                    session: subscriber.session,
+                    options: subscriber.options,
+                    ids: SubscriptionIds::of(subscriber.id),
+                }));
+            }
+            let Some(elsewhere) = &mut elsewhere else { return };
+            elsewhere.workers |= interest.remote;
+            for group in interest.groups.iter().flat_map(|groups| groups.iter()) {
+                let Some(member) = choose(group, policy, view, hash_topic) else { continue };
+                if member.session.worker == this {
+                    let ids = SubscriptionIds::of(member.id);
+                    chosen.push(Match { session: member.session.slot, options: member.options, ids });
+                } else {
+                    elsewhere.members.push(member);
+                }
+            }
+        });
+        if filters > 1 {
+            merge_overlapping(matches);
+        }
+        // A shared subscription is one of its own: it does not merge with the session's others.
+        matches.append(&mut chosen);
+    }
+
+    fn send_elsewhere(&mut self, elsewhere: Elsewhere, view: &MessageView<'_>, message: &mut Option<Message>) {
+        let message = message.get_or_insert_with(|| Message::new(view, &mut self.scratch)).clone();
+        let mut workers = elsewhere.workers;
+        while workers != 0 {
+            let worker = workers.trailing_zeros() as u16;
+            workers &= workers - 1;
+            if view.qos == QoS::AtMostOnce && self.is_swamped(worker) {
+                self.counters.dropped_mailbox_qos0 += 1;
+            } else {
+                self.send(worker, Mail::Publish(message.clone()));
+            }
+        }
+        for Member { session, id, options, .. } in elsewhere.members {
+            let direct = Direct { session, message: message.clone(), options, ids: SubscriptionIds::of(id) };
+            self.send(session.worker, Mail::Direct(Box::new(direct)));
+        }
+    }
+
+    /// Whether a worker has more mail than it should.
+    fn is_swamped(&self, worker: u16) -> bool {
+        let worker = usize::from(worker);
+        self.peers[worker].backlog() + self.outboxes[worker].len() > MAILBOX_HIGH
+    }
+
+    /// A message that another worker has assigned to a member of a group here.
+    pub(super) fn deliver_direct(&mut self, direct: &Direct) {
+        if self.session(direct.session).is_some() {
+            let mut one =
+                vec![Match { session: direct.session.slot, options: direct.options, ids: direct.ids.clone() }];
+            self.deliver_all(&mut one, &direct.message.view(), &mut Some(direct.message.clone()));
+        }
+    }
+
+    /// Another worker has subscribers to a filter, or has none any more.
+    pub(super) fn note_interest(&mut self, filter: &str, worker: u16, wanted: bool) {
+        if wanted {
+            self.filters.get_or_insert_with(filter, Interest::default).remote |= 1 << worker;
+        } else if let Some(interest) = self.filters.get_mut(filter) {
+            interest.remote &= !(1 << worker);
+            if interest.is_empty() {
+                self.filters.remove(filter);
+            }
+        }
+    }
+}
+
+/// Receivers in other workers.
+#[derive(Debug, Default)]
+struct Elsewhere {
+    workers: u64,
+    members: Vec<Member>,
+}
+
+/// Levels of a topic name or filter.
+pub(super) fn levels(topic: &str) -> usize {
+    1 + topic.bytes().filter(|&byte| byte == b'/').count()
+}
+
+/// One copy for each session, at the highest QoS that it asked for, with all its subscription identifiers
+/// [MQTT-3.3.4-2, 3.3.4-4].
+fn merge_overlapping(matches: &mut Vec<Match>) {
+    matches.sort_by_key(|each| each.session);
+    matches.dedup_by(|next, kept| {
+        let same = next.session == kept.session;
+        if same {
+            for &id in next.ids.as_slice() {
+                kept.ids.add(id);
+            }
+            let (qos, flags) = ((next.options & 3).max(kept.options & 3), kept.options | next.options);
+            // No Local keeps out only what every one of the overlapping subscriptions keeps out.
+            let no_local = kept.options & next.options & mqtt_wire::SubscribeOptions::NO_LOCAL;
+            kept.options = qos | flags & mqtt_wire::SubscribeOptions::RETAIN_AS_PUBLISHED | no_local;
+        }
+        same
+    });
+}
+
+/// The member of a group whose turn it is: one that is connected, or else, for a message that can wait, any.
+fn choose(group: &Group, policy: SharePolicy, view: &MessageView<'_>, hash_topic: impl Fn() -> u64) -> Option<Member> {
+    let count = group.members.len();
+    let turn = group.turn.get();
+    group.turn.set(turn.wrapping_add(1));
+    let first = match policy {
+        SharePolicy::RoundRobin => u64::from(turn),
+        SharePolicy::Random => spread(u64::from(turn) ^ group.members.as_ptr() as u64),
+        SharePolicy::HashClient => {
+            spread(u64::from(view.origin.slot) << 16 | u64::from(view.origin.worker))
+                ^ u64::from(view.origin.generation)
+        }
+        SharePolicy::HashTopic => hash_topic(),
+    } as usize
+        % count.max(1);
+    let in_turn = || (0..count).map(|n| &group.members[(first + n) % count]);
+    let mut online = in_turn().enumerate().filter(|(_, member)| member.online);
+    if let Some((skipped, member)) = online.next() {
+        // The turns of members that were passed over are used up, or their successor would get them all.
+        group.turn.set(group.turn.get().wrapping_add(skipped as u32));
+        return Some(*member);
+    }
+    if view.qos == QoS::AtMostOnce { None } else { in_turn().next().copied() }
+}
+
+/// Splitmix64's finalizer: neighbouring numbers get unlike results.
+fn spread(number: u64) -> u64 {
+    let number = (number ^ number >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    let number = (number ^ number >> 27).wrapping_mul(0x94D0_49BB_1331_11EB);
+    number ^ number >> 31
+}

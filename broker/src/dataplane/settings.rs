@@ -1,0 +1,115 @@
+//! Every bound of the data plane in one place. What a client can make grow has its limit here.
+
+use std::time::Duration;
+
+/// Unsent bytes of a connection from which on its output is written at once instead of at the end of the turn.
+pub(super) const FLUSH_BYTES: usize = 128 * 1024;
+/// Unsent bytes of a connection above which QoS 1 and 2 messages wait in the session's queue.
+pub(super) const OUTPUT_HIGH_BYTES: usize = 256 * 1024;
+/// Bytes that one read takes at most, and the size of a worker's read buffer.
+pub(super) const READ_BYTES: usize = 256 * 1024;
+/// A partial packet from this size on is read into its own buffer, not copied through the worker's.
+pub(super) const LARGE_PARTIAL_BYTES: usize = 64 * 1024;
+/// Connections accepted per listener and turn, so that a storm does not starve those that are served.
+pub(super) const ACCEPTS_PER_TURN: usize = 256;
+/// Messages in a session's queue from which on publishers to it are paused, and down to which they stay paused.
+pub(super) const QUEUE_HIGH: usize = 1_000;
+/// See [`QUEUE_HIGH`].
+pub(super) const QUEUE_LOW: usize = 250;
+/// A session whose queue is over [`QUEUE_HIGH`] and that has taken nothing for this long is stalled: it pauses nobody.
+pub(super) const STALL_NS: u64 = 100_000_000;
+/// Items in another worker's mailbox from which on QoS 0 messages to it are dropped and counted.
+pub(super) const MAILBOX_HIGH: usize = 65_536;
+/// Output buffers kept for reuse by a worker, and the capacity above which one is not kept.
+pub(super) const POOLED_BUFFERS: usize = 256;
+/// See [`POOLED_BUFFERS`].
+pub(super) const POOLED_BUFFER_BYTES: usize = 256 * 1024;
+/// How long a connection that was told why it is closed may take to close its end.
+pub(super) const LINGER: Duration = Duration::from_secs(2);
+/// Precision of keep-alive, expiry and delay.
+pub(super) const TICK_NS: u64 = 100_000_000;
+/// Most workers: their set is one machine word.
+pub(crate) const MAX_WORKERS: usize = 64;
+
+/// What an operator can set. Each worker has a copy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Settings {
+    /// Bounds.
+    pub(crate) limits: Limits,
+    /// How a member of a shared subscription is chosen.
+    pub(crate) share_policy: SharePolicy,
+}
+
+/// Bounds on what clients can make the broker hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Limits {
+    /// A connection that has not sent CONNECT by then is closed.
+    pub(crate) connect_timeout: Duration,
+    /// Connections per worker; more are closed on arrival.
+    pub(crate) max_connections: usize,
+    /// Bytes of the largest packet accepted (section 3.2.2.3.6).
+    pub(crate) max_packet_bytes: u32,
+    /// Bytes of the longest client identifier accepted.
+    pub(crate) max_client_id_bytes: usize,
+    /// Levels of the deepest topic name or filter accepted.
+    pub(crate) max_topic_levels: usize,
+    /// Subscriptions of one session.
+    pub(crate) max_subscriptions: usize,
+    /// QoS 2 messages in flight from one client; told to 5.0 clients as Receive Maximum.
+    pub(crate) receive_maximum: u16,
+    /// QoS 1 and 2 messages in flight to one client, unless the client asks for fewer.
+    pub(crate) max_inflight: u16,
+    /// Topic aliases that a client may set (section 3.2.2.3.8).
+    pub(crate) topic_alias_maximum: u16,
+    /// QoS 1 and 2 messages waiting for one session; more are dropped and counted.
+    pub(crate) max_queued_messages: usize,
+    /// Bytes of messages waiting for one session; more are dropped and counted.
+    pub(crate) max_queued_bytes: usize,
+    /// Unsent bytes of one connection above which QoS 0 messages to it are dropped and counted.
+    pub(crate) max_output_bytes: usize,
+    /// Seconds that a session may outlive its connection; `u32::MAX` is for ever.
+    pub(crate) max_session_expiry_s: u32,
+    /// Retained messages per worker; setting more topics is refused and counted.
+    pub(crate) max_retained: usize,
+}
+
+/// How a message to a shared subscription finds its one receiver.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum SharePolicy {
+    /// Each member in turn.
+    #[default]
+    RoundRobin,
+    /// Any member.
+    Random,
+    /// One publisher's messages go to one member.
+    HashClient,
+    /// One topic's messages go to one member.
+    HashTopic,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { limits: Limits::default(), share_policy: SharePolicy::RoundRobin }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connect_timeout: Duration::from_secs(10),
+            max_connections: 1_000_000,
+            max_packet_bytes: 16 * 1024 * 1024,
+            max_client_id_bytes: 65_535,
+            max_topic_levels: 128,
+            max_subscriptions: 10_000,
+            receive_maximum: 1_024,
+            max_inflight: 4_096,
+            topic_alias_maximum: 64,
+            max_queued_messages: 10_000,
+            max_queued_bytes: 16 * 1024 * 1024,
+            max_output_bytes: 1024 * 1024,
+            max_session_expiry_s: u32::MAX,
+            max_retained: 1_000_000,
+        }
+    }
+}

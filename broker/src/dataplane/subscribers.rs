@@ -1,0 +1,286 @@
+//! Who wants the messages of one topic filter: the value in the topic index.
+
+use std::cell::Cell;
+
+use hashbrown::HashTable;
+use mqtt_wire::packet::RetainHandling;
+use mqtt_wire::{QoS, SubscribeOptions};
+
+use super::session::SessionRef;
+
+/// Everything a worker knows about one topic filter.
+#[derive(Debug, Default)]
+pub(super) struct Interest {
+    /// Sessions of this worker.
+    pub(super) local: Subscribers,
+    /// Bit `n`: worker `n` has subscribers.
+    pub(super) remote: u64,
+    /// Shared subscriptions, with the members of all workers.
+    pub(super) groups: Option<Box<Vec<Group>>>,
+}
+
+/// A set of subscribers that iterates as a slice. Most filters have one subscriber, a few have very many.
+#[derive(Debug, Default)]
+pub(super) enum Subscribers {
+    #[default]
+    None,
+    One(Subscriber),
+    Few(Vec<Subscriber>),
+    Many(Box<IndexedSubscribers>),
+}
+
+/// A session of this worker and how it wants its messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Subscriber {
+    pub(super) session: u32,
+    /// Subscription identifier (section 3.8.2.1.2), 0 for none.
+    pub(super) id: u32,
+    /// [`SubscribeOptions`] as one byte.
+    pub(super) options: u8,
+}
+
+/// Subscribers with an index by session, so that leaving costs the same however many there are.
+#[derive(Debug, Default)]
+pub(super) struct IndexedSubscribers {
+    list: Vec<Subscriber>,
+    /// Places in `list`, hashed by session.
+    places: HashTable<u32>,
+}
+
+/// Subscribers that share the messages of a filter (section 4.8.2).
+#[derive(Debug)]
+pub(super) struct Group {
+    pub(super) name: Box<str>,
+    pub(super) members: Vec<Member>,
+    /// Whose turn it is. A cell, because routing only reads the index otherwise.
+    pub(super) turn: Cell<u32>,
+}
+
+/// One member of a group, in any worker.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Member {
+    pub(super) session: SessionRef,
+    pub(super) id: u32,
+    pub(super) options: u8,
+    /// Members that are connected come first.
+    pub(super) online: bool,
+}
+
+/// The subscription identifiers to put into one delivery (section 3.3.2.3.8).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) enum SubscriptionIds {
+    #[default]
+    None,
+    One(u32),
+    Many(Box<[u32]>),
+}
+
+/// Above this number of subscribers they are indexed.
+const FEW: usize = 16;
+
+impl Interest {
+    /// Whether the filter can be forgotten.
+    pub(super) fn is_empty(&self) -> bool {
+        self.local.as_slice().is_empty() && self.remote == 0 && self.groups.is_none()
+    }
+
+    /// The group of this name; made if it does not exist.
+    pub(super) fn group(&mut self, name: &str) -> &mut Group {
+        let groups = self.groups.get_or_insert_default();
+        let place = groups.iter().position(|group| &*group.name == name).unwrap_or_else(|| {
+            groups.push(Group { name: name.into(), members: Vec::new(), turn: Cell::new(0) });
+            groups.len() - 1
+        });
+        &mut groups[place]
+    }
+
+    /// Forgets groups without members.
+    pub(super) fn prune_groups(&mut self) {
+        if let Some(groups) = &mut self.groups {
+            groups.retain(|group| !group.members.is_empty());
+            if groups.is_empty() {
+                self.groups = None;
+            }
+        }
+    }
+}
+
+impl Subscribers {
+    pub(super) fn as_slice(&self) -> &[Subscriber] {
+        match self {
+            Self::None => &[],
+            Self::One(subscriber) => std::slice::from_ref(subscriber),
+            Self::Few(list) => list,
+            Self::Many(indexed) => &indexed.list,
+        }
+    }
+
+    /// Adds a subscriber, or replaces the one of the same session.
+    pub(super) fn insert(&mut self, subscriber: Subscriber) {
+        match self {
+            Self::None => *self = Self::One(subscriber),
+            Self::One(present) if present.session == subscriber.session => *present = subscriber,
+            Self::One(present) => *self = Self::Few(vec![*present, subscriber]),
+            Self::Few(list) => {
+                if let Some(present) = list.iter_mut().find(|present| present.session == subscriber.session) {
+                    *present = subscriber;
+                } else if list.len() < FEW {
+                    list.push(subscriber);
+                } else {
+                    let mut indexed = IndexedSubscribers::default();
+                    list.drain(..).chain([subscriber]).for_each(|each| indexed.insert(each));
+                    *self = Self::Many(Box::new(indexed));
+                }
+            }
+            Self::Many(indexed) => indexed.insert(subscriber),
+        }
+    }
+
+    /// Removes the subscriber of a session.
+    pub(super) fn remove(&mut self, session: u32) {
+        match self {
+            Self::None => {}
+            Self::One(present) => {
+                if present.session == session {
+                    *self = Self::None;
+                }
+            }
+            Self::Few(list) => {
+                if let Some(place) = list.iter().position(|present| present.session == session) {
+                    list.swap_remove(place);
+                }
+                if list.is_empty() {
+                    *self = Self::None;
+                }
+            }
+            Self::Many(indexed) => {
+                indexed.remove(session);
+                if indexed.list.is_empty() {
+                    *self = Self::None;
+                }
+            }
+        }
+    }
+}
+
+impl IndexedSubscribers {
+    fn insert(&mut self, subscriber: Subscriber) {
+        let hash = hash_of(subscriber.session);
+        let Self { list, places } = self;
+        if let Some(&place) = places.find(hash, |&place| list[place as usize].session == subscriber.session) {
+            list[place as usize] = subscriber;
+            return;
+        }
+        places.insert_unique(hash, list.len() as u32, |&place| hash_of(list[place as usize].session));
+        list.push(subscriber);
+    }
+
+    fn remove(&mut self, session: u32) {
+        let Self { list, places } = self;
+        let Ok(entry) = places.find_entry(hash_of(session), |&place| list[place as usize].session == session) else {
+            return;
+        };
+        let (place, _) = entry.remove();
+        let last = list.len() as u32 - 1;
+        if place != last {
+            let moved = list[last as usize].session;
+            if let Some(moved_place) = places.find_mut(hash_of(moved), |&at| at == last) {
+                *moved_place = place;
+            }
+        }
+        list.swap_remove(place as usize);
+    }
+}
+
+/// Sessions are numbered by the worker, not by clients: spreading the bits is enough.
+fn hash_of(session: u32) -> u64 {
+    u64::from(session).wrapping_mul(0x9E37_79B9_7F4A_7C15)
+}
+
+impl SubscriptionIds {
+    /// The list of one subscription, whose identifier may be 0 for none.
+    pub(super) fn of(id: u32) -> Self {
+        if id == 0 { Self::None } else { Self::One(id) }
+    }
+
+    pub(super) fn as_slice(&self) -> &[u32] {
+        match self {
+            Self::None => &[],
+            Self::One(id) => std::slice::from_ref(id),
+            Self::Many(ids) => ids,
+        }
+    }
+
+    /// Adds the identifier of an overlapping subscription.
+    pub(super) fn add(&mut self, id: u32) {
+        if id != 0 {
+            *self = match std::mem::take(self) {
+                Self::None => Self::One(id),
+                ids => Self::Many(ids.as_slice().iter().copied().chain([id]).collect()),
+            };
+        }
+    }
+}
+
+/// The QoS of an options byte.
+pub(super) fn options_qos(options: u8) -> QoS {
+    match options & 3 {
+        0 => QoS::AtMostOnce,
+        1 => QoS::AtLeastOnce,
+        _ => QoS::ExactlyOnce,
+    }
+}
+
+/// The No Local bit of an options byte.
+pub(super) fn options_no_local(options: u8) -> bool {
+    options & SubscribeOptions::NO_LOCAL != 0
+}
+
+/// The Retain As Published bit of an options byte.
+pub(super) fn options_retain_as_published(options: u8) -> bool {
+    options & SubscribeOptions::RETAIN_AS_PUBLISHED != 0
+}
+
+/// Whether retained messages are to be sent for a subscription that existed or not.
+pub(super) fn wants_retained(options: SubscribeOptions, existed: bool) -> bool {
+    match options.retain_handling {
+        RetainHandling::Send => true,
+        RetainHandling::SendIfNew => !existed,
+        RetainHandling::DoNotSend => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn subscriber(session: u32, options: u8) -> Subscriber {
+        Subscriber { session, id: 0, options }
+    }
+
+    #[test]
+    fn grows_and_shrinks_through_all_forms() {
+        let mut subscribers = Subscribers::default();
+        for session in 0..100 {
+            subscribers.insert(subscriber(session, 0));
+            subscribers.insert(subscriber(session, 1));
+            assert_eq!(subscribers.as_slice().len(), session as usize + 1);
+        }
+        assert!(subscribers.as_slice().iter().all(|each| each.options == 1));
+        for session in (0..100).step_by(3).chain(0..100) {
+            subscribers.remove(session);
+            assert!(subscribers.as_slice().iter().all(|each| each.session != session));
+        }
+        assert!(subscribers.as_slice().is_empty());
+        assert!(matches!(subscribers, Subscribers::None));
+    }
+
+    #[test]
+    fn identifiers_of_overlapping_subscriptions_add_up() {
+        let mut ids = SubscriptionIds::of(0);
+        for id in [7, 0, 9] {
+            ids.add(id);
+        }
+        assert_eq!(ids.as_slice(), [7, 9]);
+    }
+}

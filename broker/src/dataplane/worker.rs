@@ -1,0 +1,298 @@
+//! The loop of one worker, and everything that it owns.
+
+use std::hash::{BuildHasher, RandomState};
+use std::io;
+use std::time::{Duration, Instant};
+
+use hashbrown::HashTable;
+use mio::net::TcpListener;
+use mio::{Events, Interest as Readiness, Poll, Token};
+use netloop::mailbox::{self, Receiver, Sender};
+use netloop::wheel::TimerWheel;
+use slab::Slab;
+use topic_index::{FilterIndex, TopicMap};
+
+use super::conn::{Conn, ConnRef, Output};
+use super::counters::Counters;
+use super::deliver::Encoder;
+use super::lifecycle::{End, Timer};
+use super::mail::Mail;
+use super::message::Message;
+use super::route::Match;
+use super::session::{Session, SessionRef};
+use super::settings::{MAX_WORKERS, READ_BYTES, Settings, TICK_NS};
+use super::subscribers::Interest;
+
+/// One worker thread's whole world.
+#[derive(Debug)]
+pub(crate) struct Worker {
+    pub(super) id: u16,
+    pub(super) settings: Settings,
+    pub(super) poll: Poll,
+    pub(super) listeners: Vec<TcpListener>,
+    /// Listeners that may have more connections than one turn accepts.
+    pub(super) accepting: Vec<usize>,
+
+    pub(super) conns: Slab<Conn>,
+    pub(super) sessions: Slab<Session>,
+    /// Sessions by client identifier.
+    pub(super) directory: HashTable<u32>,
+    /// The same keys in all workers: they also say which worker a client belongs to.
+    pub(super) hasher: RandomState,
+    pub(super) filters: FilterIndex<Interest>,
+    /// The shard of topics that hash to this worker.
+    pub(super) retained: TopicMap<Message>,
+
+    pub(super) inbox: Receiver<Mail>,
+    pub(super) mail: Vec<Mail>,
+    pub(super) peers: Vec<Sender<Mail>>,
+    /// Mail to each worker, sent at the end of the turn.
+    pub(super) outboxes: Vec<Vec<Mail>>,
+
+    pub(super) wheel: TimerWheel<Timer>,
+    pub(super) started: Instant,
+    /// Monotonic nanoseconds since the start of the data plane, read once a turn.
+    pub(super) now_ns: u64,
+    /// The last generation given to a connection or session.
+    pub(super) generation: u32,
+
+    pub(super) read_buffer: Vec<u8>,
+    /// Connections to read from in this turn.
+    pub(super) readable: Vec<ConnRef>,
+    /// Connections with output of this turn.
+    pub(super) dirty: Vec<ConnRef>,
+    /// Connections that turned out to be dead while something else was going on; closed at the end of the turn.
+    pub(super) doomed: Vec<(ConnRef, End)>,
+    pub(super) buffers: Vec<Box<Output>>,
+    pub(super) matches: Vec<Match>,
+    pub(super) encoder: Encoder,
+    /// Memory to build messages in.
+    pub(super) scratch: Vec<u8>,
+    pub(super) counters: Counters,
+    pub(super) stopping: bool,
+}
+
+/// Stops all workers.
+#[derive(Debug)]
+pub(crate) struct Stopper {
+    workers: Vec<Sender<Mail>>,
+}
+
+/// Tokens of the mailbox and of the listeners, out of the way of connections: no generation gets this far.
+const MAILBOX: Token = Token(usize::MAX);
+const FIRST_LISTENER: usize = usize::MAX - 1_024;
+
+/// Makes one worker per element of `listeners`, which holds that worker's sockets.
+///
+/// # Errors
+/// When the kernel gives no epoll instance or eventfd, or a listener cannot be registered.
+///
+/// # Panics
+/// When there are more than [`MAX_WORKERS`] or no workers.
+pub(crate) fn build(settings: &Settings, listeners: Vec<Vec<TcpListener>>) -> io::Result<(Vec<Worker>, Stopper)> {
+    assert!((1..=MAX_WORKERS).contains(&listeners.len()), "the number of workers is checked when settings are made");
+    let polls = listeners.iter().map(|_| Poll::new()).collect::<io::Result<Vec<_>>>()?;
+    let mailboxes =
+        polls.iter().map(|poll| mailbox::mailbox(poll.registry(), MAILBOX)).collect::<io::Result<Vec<_>>>()?;
+    let (peers, inboxes): (Vec<_>, Vec<_>) = mailboxes.into_iter().unzip();
+    let (hasher, started) = (RandomState::new(), Instant::now());
+    let mut workers = Vec::new();
+    for (id, ((poll, inbox), mut listeners)) in polls.into_iter().zip(inboxes).zip(listeners).enumerate() {
+        for (index, listener) in listeners.iter_mut().enumerate() {
+            poll.registry().register(listener, Token(FIRST_LISTENER + index), Readiness::READABLE)?;
+        }
+        workers.push(Worker {
+            id: id as u16,
+            settings: settings.clone(),
+            poll,
+            listeners,
+            accepting: Vec::new(),
+            conns: Slab::new(),
+            sessions: Slab::new(),
+            directory: HashTable::new(),
+            hasher: hasher.clone(),
+            filters: FilterIndex::new(),
+            retained: TopicMap::new(),
+            inbox,
+            mail: Vec::new(),
+            outboxes: peers.iter().map(|_| Vec::new()).collect(),
+            peers: peers.clone(),
+            wheel: TimerWheel::new(TICK_NS, 1_024, 0),
+            started,
+            now_ns: 0,
+            generation: 0,
+            read_buffer: vec![0; READ_BYTES],
+            readable: Vec::new(),
+            dirty: Vec::new(),
+            doomed: Vec::new(),
+            buffers: Vec::new(),
+            matches: Vec::new(),
+            encoder: Encoder::default(),
+            scratch: Vec::new(),
+            counters: Counters::default(),
+            stopping: false,
+        });
+    }
+    Ok((workers, Stopper { workers: peers }))
+}
+
+impl Stopper {
+    /// Asks every worker to say good-bye to its clients and return.
+    pub(crate) fn stop(&self) {
+        for worker in &self.workers {
+            worker.send_all(&mut vec![Mail::Stop]);
+        }
+    }
+}
+
+impl Worker {
+    /// Runs until it is stopped; returns what was counted.
+    ///
+    /// # Errors
+    /// When waiting for events fails, which it does not unless the process is out of order.
+    pub(crate) fn run(mut self) -> io::Result<Counters> {
+        let mut events = Events::with_capacity(1_024);
+        while !self.stopping {
+            self.wait(&mut events)?;
+            self.take_mail();
+            for event in &events {
+                self.on_event(event);
+            }
+            self.accept_waiting();
+            self.read_readable();
+            self.run_timers();
+            self.close_doomed();
+            // Mail goes first: what a client learns from a packet, the other workers must know before it can act on it.
+            self.send_mail();
+            self.write_dirty();
+            self.close_doomed();
+        }
+        self.say_goodbye();
+        Ok(self.counters)
+    }
+
+    fn wait(&mut self, events: &mut Events) -> io::Result<()> {
+        let busy = !self.readable.is_empty() || !self.accepting.is_empty() || !self.doomed.is_empty();
+        let may_sleep = !busy && self.inbox.may_sleep();
+        let timeout =
+            if may_sleep { self.wheel.wait_ns(self.now_ns).map(Duration::from_nanos) } else { Some(Duration::ZERO) };
+        let polled = self.poll.poll(events, timeout);
+        self.inbox.awake();
+        self.now_ns = self.started.elapsed().as_nanos() as u64;
+        match polled {
+            Err(error) if error.kind() != io::ErrorKind::Interrupted => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    fn on_event(&mut self, event: &mio::event::Event) {
+        if event.token() == MAILBOX {
+            return;
+        }
+        if event.token().0 >= FIRST_LISTENER {
+            self.accepting.push(event.token().0 - FIRST_LISTENER);
+            return;
+        }
+        let at = ConnRef::from_token(event.token());
+        let Some(conn) = self.conn(at) else { return };
+        if event.is_writable() && conn.blocked {
+            conn.blocked = false;
+            self.on_writable(at);
+        }
+        if event.is_readable() || event.is_error() {
+            self.list_readable(at);
+        }
+    }
+
+    /// Reads the mailbox. Called before bytes are acted upon: see [`super::mail`].
+    pub(super) fn take_mail(&mut self) {
+        if !self.inbox.has_mail() {
+            return;
+        }
+        let mut mail = std::mem::take(&mut self.mail);
+        self.inbox.take(&mut mail);
+        for item in mail.drain(..) {
+            self.on_mail(item);
+        }
+        self.mail = mail;
+    }
+
+    fn on_mail(&mut self, mail: Mail) {
+        match mail {
+            Mail::Stop => self.stopping = true,
+            Mail::Adopt(adopted) => self.adopt(*adopted),
+            Mail::Publish(message) => self.route_from_peer(&message),
+            Mail::Direct(direct) => self.deliver_direct(&direct),
+            Mail::Interest { filter, worker, wanted } => self.note_interest(&filter, worker, wanted),
+            Mail::Group(change) => self.change_group(&change),
+            Mail::Retain(message) => self.keep_retained(&message),
+            Mail::RetainedQuery(query) => self.answer_retained(&query),
+            Mail::Retained(reply) => self.deliver_retained(*reply),
+            Mail::Pause { publisher, paused } => self.pause_publisher(publisher, paused),
+        }
+    }
+
+    /// Puts mail for a worker into its outbox.
+    pub(super) fn send(&mut self, worker: u16, mail: Mail) {
+        self.outboxes[usize::from(worker)].push(mail);
+    }
+
+    /// Puts the same mail into every other worker's outbox.
+    pub(super) fn send_to_peers(&mut self, mut make: impl FnMut() -> Mail) {
+        for worker in 0..self.outboxes.len() {
+            if worker != usize::from(self.id) {
+                self.outboxes[worker].push(make());
+            }
+        }
+    }
+
+    fn send_mail(&mut self) {
+        for (outbox, peer) in self.outboxes.iter_mut().zip(&self.peers) {
+            peer.send_all(outbox);
+        }
+    }
+
+    /// Number of workers.
+    pub(super) fn worker_count(&self) -> u64 {
+        self.peers.len() as u64
+    }
+
+    /// The hash of a client identifier or topic, the same in all workers.
+    pub(super) fn hash(&self, text: &str) -> u64 {
+        self.hasher.hash_one(text)
+    }
+
+    /// The worker that a hash belongs to. Takes high bits: the low ones choose a place in the hash tables.
+    pub(super) fn owner(&self, hash: u64) -> u16 {
+        (((hash >> 32) * self.worker_count()) >> 32) as u16
+    }
+
+    pub(super) fn next_generation(&mut self) -> u32 {
+        // A token's upper half: stays below the tokens of listeners and mailbox.
+        self.generation = (self.generation + 1) % 0xFFFF_0000;
+        self.generation
+    }
+
+    /// The connection, unless it has gone.
+    pub(super) fn conn(&mut self, at: ConnRef) -> Option<&mut Conn> {
+        self.conns.get_mut(at.slot as usize).filter(|conn| conn.generation == at.generation)
+    }
+
+    /// The session, unless it has ended or belongs to another worker.
+    pub(super) fn session(&mut self, at: SessionRef) -> Option<&mut Session> {
+        if at.worker != self.id {
+            return None;
+        }
+        self.sessions.get_mut(at.slot as usize).filter(|session| session.generation == at.generation)
+    }
+
+    /// The name of a session of this worker.
+    pub(super) fn session_ref(&self, slot: u32) -> SessionRef {
+        SessionRef { worker: self.id, slot, generation: self.sessions[slot as usize].generation }
+    }
+
+    /// The present tick of the coarse clock.
+    pub(super) fn tick(&self) -> u32 {
+        (self.now_ns / TICK_NS) as u32
+    }
+}
