@@ -1,0 +1,128 @@
+//! The shape of the quickstart's plan.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use runlog::Context;
+use serde_json::Value;
+
+use crate::support::{json, output};
+
+fn quickstart(args: &[&str]) -> Value {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let all: Vec<&str> =
+        ["plan", "quickstart", "--targets", "ours,mosquitto"].into_iter().chain(args.iter().copied()).collect();
+    json(&output(folder.path(), &all))
+}
+
+fn steps(plan: &Value) -> &Vec<Value> {
+    plan["steps"].as_array().expect("a plan has steps")
+}
+
+fn text<'a>(value: &'a Value, key: &str) -> &'a str {
+    value[key].as_str().unwrap_or_else(|| panic!("{key} is text in {value}"))
+}
+
+#[test]
+fn steps_are_interleaved() {
+    let plan = quickstart(&[]);
+    let order: Vec<String> = steps(&plan)
+        .iter()
+        .map(|step| format!("{}{} {}", text(step, "label"), step["repeat"], text(step, "step")))
+        .collect();
+    // What RLIMIT_NOFILE allows, where that is less than what is asked.
+    let fits = |asked: u64| asked.min(plan["files_max"].as_u64().expect("a number") - 500);
+    let mut ramps: Vec<u64> = [1_000, 5_000, 10_000].map(fits).into();
+    ramps.dedup();
+    let mut names = vec!["idle".to_owned()];
+    names.extend(ramps.iter().map(|clients| format!("ramp-{clients}")));
+    names.push(format!("latency-{}", fits(10_000)));
+    names.extend(["fan-q0", "fan-q1", "fan-q2", "nn-q0"].map(str::to_owned));
+    let turns = |repeat: usize, labels: [&str; 2]| {
+        let pairs = names.iter().flat_map(move |name| labels.map(|label| format!("{label}{repeat} {name}")));
+        pairs.collect::<Vec<_>>()
+    };
+    let expected: Vec<String> = turns(1, ["A", "B"]).into_iter().chain(turns(2, ["B", "A"])).collect();
+    assert_eq!(order, expected);
+}
+
+#[test]
+fn it_fits_into_four_minutes() {
+    let plan = quickstart(&[]);
+    let phases = steps(&plan).iter().flat_map(|step| step["phases"].as_array().expect("a step has phases"));
+    let phases_s = phases.map(|phase| phase["expected_ms"].as_u64().expect("a number")).sum::<u64>() as f64 / 1e3;
+    let expected_s = plan["expected_s"].as_f64().expect("a number");
+    assert!(expected_s > phases_s, "starting and stopping takes time too: {expected_s} against {phases_s}");
+    assert!(expected_s < 220.0, "{expected_s} s leaves too little of 240 s for surprises");
+
+    let half = quickstart(&["--repeats", "1"])["expected_s"].as_f64().expect("a number");
+    assert!((half * 2.0 - expected_s).abs() < 0.01, "{half} is half of {expected_s}");
+    let scaled = quickstart(&["--duration-scale", "0.1"])["expected_s"].as_f64().expect("a number");
+    assert!(scaled < expected_s * 0.7, "{scaled} against {expected_s}");
+}
+
+#[test]
+fn each_step_has_a_broker_and_places_of_its_own() {
+    let plan = quickstart(&[]);
+    let mut addresses = BTreeSet::new();
+    let mut sources: BTreeMap<&str, usize> = BTreeMap::new();
+    for (index, step) in steps(&plan).iter().enumerate() {
+        assert!(addresses.insert(text(&step["broker"], "address")), "two brokers share an address");
+        for argv in step["processes"].as_array().expect("processes").iter().map(|process| process["argv"].as_array()) {
+            let argv: Vec<&str> = argv.expect("a command").iter().filter_map(Value::as_str).collect();
+            if let Some(at) = argv.iter().position(|arg| *arg == "--ifaddr") {
+                assert_eq!(*sources.entry(argv[at + 1]).or_insert(index), index, "two steps share a source address");
+            }
+        }
+    }
+}
+
+#[test]
+fn every_command_is_complete() {
+    let plan = quickstart(&[]);
+    for step in steps(&plan) {
+        let processes = step["processes"].as_array().expect("processes");
+        let mut commands: Vec<&Value> = processes.iter().map(|process| &process["argv"]).collect();
+        commands.push(&step["broker"]["argv"]);
+        for word in commands.iter().flat_map(|argv| argv.as_array().expect("a command")) {
+            let word = word.as_str().expect("words are text");
+            let known = word.replace("${UTC}", "").replace("${PID:broker}", "").replace("${PID:pub}", "");
+            assert!(!known.contains('{') && !known.contains('}'), "{word} is left open");
+        }
+        assert!(text(&processes[0], "name") == "collect-broker", "the broker is collected from the first moment");
+    }
+}
+
+#[test]
+fn tools_learn_where_their_run_belongs() {
+    let plan = quickstart(&[]);
+    for step in steps(&plan) {
+        let context: Context = serde_json::from_str(text(&step["env"], Context::VARIABLE)).expect("a context");
+        assert_eq!(context.experiment, text(&plan, "experiment"));
+        assert_eq!(context.target, text(step, "target"));
+        assert_eq!(context.label, text(step, "label"));
+        assert_eq!(context.step, text(step, "step"));
+        assert_eq!(u64::from(context.repeat), step["repeat"].as_u64().expect("a number"));
+        assert!(text(step, "dir").ends_with(&format!("{}/{}-{}", context.experiment, context.target, context.repeat)));
+    }
+}
+
+#[test]
+fn mosquitto_is_started_without_artificial_limits() {
+    let plan = quickstart(&[]);
+    let of_mosquitto = steps(&plan).iter().find(|step| text(step, "target") == "mosquitto").expect("B is mosquitto");
+    let broker = &of_mosquitto["broker"];
+    let file = &broker["files"][0];
+    let config = text(file, "text");
+    let port = text(broker, "address").rsplit(':').next().expect("host:port");
+    for line in [
+        &format!("listener {port} 127.0.0.1"),
+        "max_connections -1",
+        "max_inflight_messages 0",
+        "max_queued_messages 0",
+    ] {
+        assert!(config.lines().any(|have| have == line), "{line} in\n{config}");
+    }
+    assert!(broker["argv"].as_array().expect("a command").contains(&file["path"]));
+    let sources = plan["targets"][1]["sources"].as_array().expect("sources");
+    assert!(sources.iter().any(|source| source.as_str().is_some_and(|source| source.contains("mosquitto-conf"))));
+}
