@@ -6,7 +6,7 @@ use crate::error::{DecodeError, EncodeError};
 use crate::frame::{Frame, PacketType};
 use crate::properties::{Carrier, Properties};
 use crate::reader::Reader;
-use crate::types::Version;
+use crate::types::{ReasonCode, Version};
 
 /// UNSUBACK.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +32,9 @@ impl<'a> UnsubAck<'a> {
         reader.finish()?;
         if version.has_properties() && codes.is_empty() {
             return Err(DecodeError::Protocol("UNSUBACK without a reason code [MQTT-3.11.3-1]"));
+        }
+        if !codes.iter().all(|&code| ReasonCode(code).allowed_in(PacketType::UnsubAck)) {
+            return Err(DecodeError::Protocol("reason code reserved in UNSUBACK [MQTT-3.11.3-2]"));
         }
         Ok(Self { packet_id, properties, codes })
     }
