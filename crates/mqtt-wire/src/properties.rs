@@ -192,6 +192,9 @@ impl<'a> Properties<'a> {
             seen |= 1 << id;
             check_value(&property)?;
         }
+        if seen & (1 << 0x15 | 1 << 0x16) == 1 << 0x16 {
+            return Err(DecodeError::Protocol("authentication data without a method (section 3.1.2.11.10)"));
+        }
         Ok(Self { raw })
     }
 
@@ -331,6 +334,7 @@ fn check_value(property: &Property<'_>) -> Result<(), DecodeError> {
         Property::ReceiveMaximum(0) => "receive maximum 0 (section 3.1.2.11.3)",
         Property::TopicAlias(0) => return Err(DecodeError::Protocol("topic alias 0 [MQTT-3.3.2-8]")),
         Property::MaximumPacketSize(0) => "maximum packet size 0 (section 3.1.2.11.4)",
+        Property::ResponseTopic("") => "empty response topic [MQTT-4.7.3-1]",
         Property::ResponseTopic(topic) if topic.contains(['+', '#']) => {
             "wildcard character in a response topic [MQTT-3.3.2-14]"
         }
