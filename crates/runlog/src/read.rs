@@ -58,6 +58,24 @@ pub fn discover(roots: &[PathBuf]) -> Result<Vec<Run>> {
     Ok(runs)
 }
 
+/// Path of the plan that a playbook keeps in the directory of an experiment.
+pub fn plan_path(experiment: &Path) -> PathBuf {
+    experiment.join(write::PLAN)
+}
+
+/// The plan of an experiment; `None` when there is none.
+///
+/// # Errors
+/// The file is there and cannot be read or parsed.
+pub fn plan(experiment: &Path) -> Result<Option<serde_json::Value>> {
+    let path = plan_path(experiment);
+    if !path.exists() {
+        return Ok(None);
+    }
+    let text = fs::read_to_string(&path).map_err(Error::io("read", &path))?;
+    serde_json::from_str(&text).map(Some).map_err(|source| Error::Json { path, source })
+}
+
 impl Run {
     /// Reads the metadata of one run directory. Damage goes to `warnings`.
     pub fn open(path: impl Into<PathBuf>) -> Run {

@@ -20,6 +20,7 @@ pub(crate) const SAMPLES: &str = "samples.csv";
 pub(crate) const EVENTS: &str = "events.jsonl";
 pub(crate) const LATENCY: &str = "latency.hlog";
 pub(crate) const SUMMARY: &str = "summary.json";
+pub(crate) const PLAN: &str = "plan.json";
 
 /// A run directory that is being written. Making it opens no file: each tool asks for the writers that it needs, once.
 #[derive(Debug, Clone)]
