@@ -1,6 +1,6 @@
 //! The codec from outside: what it writes, what it reads, what it refuses.
 
-// mod differential; // against the codec of rumqttc, in both directions
+mod differential; // against the codec of rumqttc, in both directions
 mod generate; // packets of every type, version and property
 mod malformed; // what the specifications forbid, statement by statement, each case beside its valid twin
 mod mutate; // any bytes at all: no panic, and what is accepted stays what it is
