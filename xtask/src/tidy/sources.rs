@@ -107,7 +107,7 @@ const BANS: &[Ban] = &[
         rule: "one-clock",
         inside: &["loadgen/src/", "prober/src/", "collector/src/", "playbooks/src/"],
         outside: &[],
-        words: &["SystemTime::now", "CLOCK_MONOTONIC", "CLOCK_REALTIME"],
+        words: &["SystemTime::now", "clock_gettime(ClockId::CLOCK_MONOTONIC", "clock_gettime(ClockId::CLOCK_REALTIME"],
         instead: "runlog::clock, the one place that reads the clocks whose stamps go into a run directory",
         exceptions: &[],
         in_tests: false,
