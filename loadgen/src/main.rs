@@ -1,2 +1,42 @@
-//! Placeholder.
-fn main() {}
+//! loadgen: many MQTT clients from one process, for load that is planned and not merely produced.
+//!
+//! `conn` connects, `sub` connects and subscribes, `pub` publishes on a schedule. Flags, topic variables and console
+//! lines are emqtt_bench's, so that scripts and parsers carry over. The load is open-loop: the plan says when each
+//! message is due, latency counts from that moment, and a late send is recorded, never skipped.
+//!
+//! In the order in which a run meets them:
+//!
+//! - [`cli`]: what was typed; [`settings`]: what it means; [`naming`]: client ids and topics;
+//! - [`run`]: preflight, phases, the end; the reporter's loop;
+//! - [`worker`]: the event loop, one per core; [`client`]: what one client costs; [`control`] and [`board`]: what
+//!   passes between reporter and workers; [`reason`]: why connections fail and end;
+//! - [`console`]: the lines; [`record`]: the run directory; [`summary`]: the verdict.
+
+mod board;
+mod cli;
+mod client;
+mod console;
+mod control;
+mod naming;
+mod reason;
+mod record;
+mod run;
+mod settings;
+mod summary;
+mod worker;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    let cli = cli::Cli::parse();
+    match settings::Settings::from_cli(cli).and_then(run::run) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("loadgen: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,190 @@
+//! What one worker has done so far. A worker holds its board's lock while it works a turn; the reporter takes it for
+//! the time of a copy. No lock is taken per message.
+
+use std::collections::BTreeMap;
+
+use hdrhistogram::Histogram;
+use runlog::hlog;
+
+/// Everything that a worker reports.
+#[derive(Debug, Default)]
+pub(crate) struct Board {
+    pub(crate) tally: Tally,
+    /// Since the reporter looked last.
+    pub(crate) series: Series,
+    /// Connections that ended before they were meant to, since the reporter looked last.
+    pub(crate) endings: Vec<Ending>,
+    /// Connection attempts that failed, by reason, since the reporter looked last.
+    pub(crate) connect_failures: BTreeMap<String, u64>,
+}
+
+/// A connection that ended before it was meant to.
+#[derive(Debug)]
+pub(crate) struct Ending {
+    /// The client's number.
+    pub(crate) client: u32,
+    pub(crate) reason: String,
+}
+
+macro_rules! tally {
+    ($(#[$doc:meta])* sums: $($(#[$sum_doc:meta])* $sum:ident)*; maxima: $($(#[$max_doc:meta])* $max:ident)*;) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+        pub(crate) struct Tally {
+            $($(#[$sum_doc])* pub(crate) $sum: u64,)*
+            $($(#[$max_doc])* pub(crate) $max: u64,)*
+        }
+
+        impl Tally {
+            /// Adds another worker's numbers.
+            pub(crate) fn add(&mut self, other: &Self) {
+                $(self.$sum += other.$sum;)*
+                $(self.$max = self.$max.max(other.$max);)*
+            }
+        }
+    };
+}
+
+tally! {
+    /// Counters and gauges of a worker, or of all.
+    sums:
+    /// TCP connects begun.
+    connect_attempted
+    /// CONNACKs with code 0.
+    connect_succ
+    /// Attempts that ended otherwise.
+    connect_fail
+    /// Clients that are ready (connected, and subscribed where that is their role) or have failed to be.
+    settled
+    /// Connections that live now, CONNACK received (gauge).
+    connected
+    /// SUBACKs that granted what was asked for.
+    subscribed
+    /// Subscriptions that were refused, or whose connection failed before.
+    sub_fail
+    /// Connections that ended before they were meant to, after their CONNACK.
+    disconnected
+    /// Messages that the plan had due.
+    offered
+    /// Messages encoded and given to a connection.
+    attempted
+    /// Messages that the kernel took whole.
+    written
+    /// Messages acknowledged to the end.
+    acked
+    /// Messages that were attempted and refused, or lost with their connection.
+    pub_fail
+    /// Messages sent when the next one of their client was due already.
+    overrun
+    /// Offered and not attempted, because the window or the socket is full (gauge).
+    waiting
+    /// Attempted at QoS 1 or 2 and not acknowledged to the end (gauge).
+    in_flight
+    /// Attempted and not taken whole by the kernel (gauge).
+    unwritten
+    /// Messages received, whatever they turned out to be.
+    received
+    /// Bytes of their payloads.
+    received_bytes
+    /// Distinct messages among those that carry our stamp.
+    delivered
+    /// Messages that never came although a later one of their sender did.
+    lost
+    /// Further copies.
+    duplicated
+    /// Overtaken by a later message of their sender.
+    out_of_order
+    /// Payloads that are not what any of our senders writes.
+    unverifiable
+    /// Payloads too short for a stamp.
+    unstamped
+    /// Retained messages: of another time, not part of the run.
+    retained
+    /// Source pairs found in use by somebody else.
+    skipped_ports
+    /// CPU time of the worker's thread.
+    cpu_ns
+    ;
+    maxima:
+    /// The latest send after its due time.
+    late_max_ns
+    /// When the last client became ready or failed, `CLOCK_MONOTONIC`.
+    settled_at_ns
+    ;
+}
+
+impl Tally {
+    /// Whether nothing of what was offered is still to be sent or acknowledged.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.waiting == 0 && self.in_flight == 0 && self.unwritten == 0
+    }
+
+    /// Damaged payloads. Payloads that cannot be verified are damaged ones of ours when ours arrive at all, and
+    /// otherwise those of a publisher that is not ours.
+    pub(crate) fn corrupted(&self) -> u64 {
+        if self.delivered > 0 { self.unverifiable } else { 0 }
+    }
+}
+
+/// Distributions, in nanoseconds; each is made when its first value comes.
+#[derive(Debug, Default)]
+pub(crate) struct Series {
+    /// From the begin of the TCP connect to the CONNACK.
+    pub(crate) connack: Distribution,
+    /// From due time to send.
+    pub(crate) send_lag: Distribution,
+    /// The same for messages whose client was free to send: what the generator itself adds.
+    pub(crate) own_lag: Distribution,
+    /// From due time to the last acknowledgement.
+    pub(crate) ack: Distribution,
+    /// From due time to receipt.
+    pub(crate) latency: Distribution,
+    /// From the actual send to receipt.
+    pub(crate) uncorrected: Distribution,
+}
+
+impl Series {
+    /// Adds the values of another.
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.connack.add(&other.connack);
+        self.send_lag.add(&other.send_lag);
+        self.own_lag.add(&other.own_lag);
+        self.ack.add(&other.ack);
+        self.latency.add(&other.latency);
+        self.uncorrected.add(&other.uncorrected);
+    }
+
+    /// Those that the latency log keeps, with the tags that they have there.
+    pub(crate) fn logged(&self) -> [(&'static str, &Distribution); 5] {
+        [
+            ("connack", &self.connack),
+            ("send_lag", &self.send_lag),
+            ("ack", &self.ack),
+            ("corrected", &self.latency),
+            ("uncorrected", &self.uncorrected),
+        ]
+    }
+}
+
+/// A histogram that costs nothing while it is empty.
+#[derive(Debug, Default)]
+pub(crate) struct Distribution(Option<Box<Histogram<u64>>>);
+
+impl Distribution {
+    /// Records a value in nanoseconds.
+    pub(crate) fn record(&mut self, value_ns: u64) {
+        self.0.get_or_insert_with(|| Box::new(hlog::histogram())).saturating_record(value_ns);
+    }
+
+    /// The histogram, unless it is empty.
+    pub(crate) fn histogram(&self) -> Option<&Histogram<u64>> {
+        self.0.as_deref()
+    }
+
+    fn add(&mut self, other: &Self) {
+        if let Some(other) = &other.0 {
+            let sum = self.0.get_or_insert_with(|| Box::new(hlog::histogram()));
+            sum.add(&**other).expect("both have the same bounds");
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! One client: what an idle connection costs is what stands here.
+
+use std::collections::VecDeque;
+
+use mqtt_wire::window::{ReceivedIds, SendWindow};
+use netloop::buffer::{Outbox, Spill};
+use netloop::transport::Transport;
+use pacer::schedule::Schedule;
+
+/// A client of a worker. Everything beyond the connection's identity exists only while it is needed.
+#[derive(Debug, Default)]
+pub(crate) struct Client {
+    pub(crate) transport: Option<Transport>,
+    pub(crate) stage: Stage,
+    /// A PINGREQ is unanswered.
+    pub(crate) ping_pending: bool,
+    /// Seconds; what the server asked for, where it did.
+    pub(crate) keep_alive_s: u16,
+    /// When something was last sent, in milliseconds of `CLOCK_MONOTONIC`, wrapping.
+    pub(crate) sent_at_ms: u32,
+    /// Until the client is ready: when its connect began. Then: since when it is ready.
+    pub(crate) since_ns: u64,
+    pub(crate) spill: Spill,
+    pub(crate) outbox: Outbox,
+    /// QoS 2 messages received and not released.
+    pub(crate) inbound: Option<Box<ReceivedIds>>,
+    pub(crate) publisher: Option<Box<Publisher>>,
+}
+
+/// How far a client has come.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// Not begun.
+    #[default]
+    New,
+    /// The TCP handshake is under way.
+    Connecting,
+    /// CONNECT is sent.
+    Greeting,
+    /// SUBSCRIBE is sent.
+    Subscribing,
+    /// Doing what it is for.
+    Ready,
+    /// DISCONNECT is sent.
+    Leaving,
+    /// Without a connection, for good.
+    Gone,
+}
+
+/// What a publishing client has beyond others.
+#[derive(Debug)]
+pub(crate) struct Publisher {
+    pub(crate) topic: Box<str>,
+    /// Sequence number of the next message.
+    pub(crate) sequence: u32,
+    /// Messages that are due and not sent.
+    pub(crate) waiting: u64,
+    /// Due times of the messages that wait; a copy of the client's schedule on the agenda, behind it by `waiting`.
+    pub(crate) cursor: Schedule,
+    /// On the worker's list of publishers with something to send.
+    pub(crate) listed: bool,
+    /// Messages wait because the window or the socket was full: their delay is the peer's doing.
+    pub(crate) held_up: bool,
+    /// Most messages in flight.
+    pub(crate) window_max: u16,
+    /// QoS 1 and 2.
+    pub(crate) window: SendWindow<Flight>,
+    /// Exists only while the socket has not taken everything.
+    pub(crate) unwritten: Option<Box<Unwritten>>,
+}
+
+/// A message in flight.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Flight {
+    pub(crate) due_ns: u64,
+    /// QoS 2: PUBREC has come, PUBCOMP is to come.
+    pub(crate) released: bool,
+}
+
+/// Where the messages in an outbox end, to know when the kernel has taken each of them whole. Offsets count from the
+/// first byte that went through the outbox.
+#[derive(Debug, Default)]
+pub(crate) struct Unwritten {
+    pub(crate) ends: VecDeque<u64>,
+    pub(crate) queued: u64,
+    pub(crate) taken: u64,
+}
+
+impl Publisher {
+    /// Whether the window has room.
+    pub(crate) fn may_send(&self) -> bool {
+        self.window.len() < usize::from(self.window_max) && self.window.has_id()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A quarter of the budget of 300 bytes of resident memory for an idle connection; the rest is the timer wheel's and
+    /// the allocator's.
+    #[test]
+    fn an_idle_client_is_small() {
+        assert!(size_of::<Client>() <= 80, "{} bytes", size_of::<Client>());
+    }
+}

@@ -1,0 +1,186 @@
+//! The run directory of a load run, written as the run goes.
+
+use std::collections::BTreeMap;
+
+use anyhow::Result;
+use runlog::clock::{mono_ns, wall_ns};
+use runlog::event::{Edge, Event, EventKind};
+use runlog::hlog::LatencyLog;
+use runlog::write::{CounterRow, CountersWriter, EventLog};
+use runlog::{Context, LoadSummary, Meta, Role, RunDir};
+use serde_json::json;
+
+use crate::board::{Ending, Series, Tally};
+use crate::settings::Settings;
+
+/// Writes a run directory, or nothing when there is none. Errors of the disk do not end the run: the first is kept and
+/// fails the run at its end.
+pub(crate) struct Record {
+    files: Option<Files>,
+    failure: Option<String>,
+}
+
+struct Files {
+    dir: RunDir,
+    counters: CountersWriter,
+    events: EventLog,
+    latency: LatencyLog,
+    interval_start_ns: u64,
+}
+
+impl Record {
+    /// Makes the run directory, if one is wanted, and writes what is known before the run.
+    pub(crate) fn create(settings: &Settings) -> Result<Self> {
+        let context = Context::from_env()?;
+        let Some(path) = &settings.run_dir else { return Ok(Self { files: None, failure: None }) };
+        let dir = RunDir::create(path)?;
+        let mut meta =
+            Meta::of_this_process("loadgen", env!("CARGO_PKG_VERSION"), Role::Loadgen, settings.mode(), context);
+        hide_password(&mut meta.argv);
+        meta.seed = Some(settings.seed);
+        meta.config = settings.describe();
+        dir.write_meta(&meta)?;
+        let (counters, events, latency) = (dir.counters_writer()?, dir.events()?, dir.latency_log()?);
+        let files = Files { dir, counters, events, latency, interval_start_ns: wall_ns() };
+        Ok(Self { files: Some(files), failure: None })
+    }
+
+    /// A row of counters, and the distributions since the last one.
+    pub(crate) fn interval(&mut self, tally: &Tally, series: &Series, self_cpu_us: u64) {
+        self.with(|files| {
+            let now_ns = wall_ns();
+            files.counters.append(&row(tally, now_ns, self_cpu_us))?;
+            let (start_ns, length_ns) = (files.interval_start_ns, now_ns.saturating_sub(files.interval_start_ns));
+            files.interval_start_ns = now_ns;
+            for (tag, distribution) in series.logged() {
+                if let Some(histogram) = distribution.histogram() {
+                    files.latency.append(Some(tag), start_ns, length_ns, histogram)?;
+                }
+            }
+            Ok(())
+        });
+    }
+
+    /// The begin or end of a phase, or a mark without length.
+    pub(crate) fn phase(&mut self, name: &str, edge: Option<Edge>, tally: &Tally) {
+        let detail = json!({ "connected": tally.connected, "failed": tally.connect_fail, "settled": tally.settled });
+        self.with(|files| {
+            let event = Event::now(EventKind::Phase, name).detail(detail);
+            let event = match edge {
+                Some(edge) => event.edge(edge),
+                None => event,
+            };
+            files.events.append(&event)
+        });
+    }
+
+    /// Something worth knowing.
+    pub(crate) fn note(&mut self, name: &str, detail: serde_json::Value) {
+        self.with(|files| files.events.append(&Event::now(EventKind::Note, name).detail(detail)));
+    }
+
+    /// Connections that ended before they were meant to: one line each, or one per reason when they are very many.
+    pub(crate) fn endings(&mut self, endings: &[Ending]) {
+        if endings.len() <= ENDINGS_ONE_BY_ONE {
+            for Ending { client, reason } in endings {
+                let event = Event::now(EventKind::Disconnect, reason.as_str()).detail(json!({ "client": client }));
+                self.with(|files| files.events.append(&event));
+            }
+            return;
+        }
+        let mut by_reason: BTreeMap<&str, Vec<u32>> = BTreeMap::new();
+        for Ending { client, reason } in endings {
+            by_reason.entry(reason).or_default().push(*client);
+        }
+        for (reason, clients) in by_reason {
+            let (first, last) = (clients.iter().min(), clients.iter().max());
+            let detail = json!({ "count": clients.len(), "client_min": first, "client_max": last });
+            self.with(|files| files.events.append(&Event::now(EventKind::Disconnect, reason).detail(detail)));
+        }
+    }
+
+    /// Connection attempts that failed.
+    pub(crate) fn connect_failures(&mut self, failures: &BTreeMap<String, u64>) {
+        for (reason, count) in failures {
+            let event =
+                Event::now(EventKind::Error, "connect_fail").detail(json!({ "reason": reason, "count": count }));
+            self.with(|files| files.events.append(&event));
+        }
+    }
+
+    /// The last act.
+    pub(crate) fn summary(&mut self, summary: &LoadSummary) {
+        self.with(|files| files.dir.write_summary(summary));
+    }
+
+    /// The first thing that the disk did not take.
+    pub(crate) fn failure(&self) -> Option<&str> {
+        self.failure.as_deref()
+    }
+
+    fn with(&mut self, write: impl FnOnce(&mut Files) -> runlog::Result<()>) {
+        if let Some(files) = &mut self.files
+            && let Err(error) = write(files)
+            && self.failure.is_none()
+        {
+            eprintln!("loadgen: {error}");
+            self.failure = Some(error.to_string());
+        }
+    }
+}
+
+fn row(tally: &Tally, wall_ns: u64, self_cpu_us: u64) -> CounterRow {
+    CounterRow {
+        mono_ns: mono_ns(),
+        wall_ns,
+        connected: tally.connected,
+        connect_succ: tally.connect_succ,
+        connect_fail: tally.connect_fail,
+        disconnected: tally.disconnected,
+        offered: tally.offered,
+        attempted: tally.attempted,
+        written: tally.written,
+        acked: tally.acked,
+        received: tally.received,
+        received_bytes: tally.received_bytes,
+        lost: tally.lost,
+        duplicated: tally.duplicated,
+        out_of_order: tally.out_of_order,
+        corrupted: tally.corrupted(),
+        self_cpu_us,
+    }
+}
+
+/// `meta.json` keeps the command line; it is no place for secrets.
+fn hide_password(argv: &mut [String]) {
+    for at in 1..argv.len() {
+        let (before, arg) = argv.split_at_mut(at);
+        let arg = &mut arg[0];
+        if matches!(before[at - 1].as_str(), "-P" | "--password") {
+            *arg = HIDDEN.to_owned();
+        } else if let Some((flag, _)) = arg.split_once('=').filter(|(flag, _)| *flag == "--password") {
+            *arg = format!("{flag}={HIDDEN}");
+        } else if arg.starts_with("-P") && arg.len() > 2 {
+            *arg = format!("-P{HIDDEN}");
+        }
+    }
+}
+
+const HIDDEN: &str = "***";
+/// More disconnects than this between two looks are summed up by reason.
+const ENDINGS_ONE_BY_ONE: usize = 1_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn passwords_do_not_reach_the_disk() {
+        let mut argv: Vec<String> = "loadgen pub -P secret --password secret --password=secret -Psecret -p 1883 -t P"
+            .split(' ')
+            .map(Into::into)
+            .collect();
+        hide_password(&mut argv);
+        assert_eq!(argv.join(" "), "loadgen pub -P *** --password *** --password=*** -P*** -p 1883 -t P");
+    }
+}

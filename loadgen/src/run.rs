@@ -1,0 +1,402 @@
+//! A run from preflight to verdict. The main thread is the reporter: it looks at the workers' boards, prints, records,
+//! and decides when each phase is over.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use mio::Waker;
+use netloop::limits::ensure_open_files;
+use netloop::source::{self, PortSpace, SourcePlan, Wanted};
+use nix::sys::resource::{UsageWho, getrusage};
+use pacer::rng::mix;
+use runlog::clock::mono_ns;
+use runlog::event::Edge;
+use serde_json::json;
+
+use crate::board::{Board, Series, Tally};
+use crate::console::Console;
+use crate::control::{Control, Phase};
+use crate::record::Record;
+use crate::settings::Settings;
+use crate::summary::{self, Outcome};
+use crate::worker::{Assignment, Worker};
+
+/// Runs. `false`: it ran, and what was asked for was not done; the summary says what.
+pub(crate) fn run(settings: Settings) -> Result<bool> {
+    let signals = watch_signals()?;
+    let settings = Arc::new(settings);
+    let sources = preflight(&settings)?;
+    let record = Record::create(&settings)?;
+    let started_ns = mono_ns();
+    let wait_for_all = settings.publishing().is_some_and(|publish| publish.wait_for_all);
+    let limit = settings.publishing().and_then(|publish| publish.limit);
+    let control = Arc::new(Control::new(limit, !wait_for_all));
+    let crew = Crew::start(&settings, &control, sources, started_ns)?;
+    let mut reporter = Reporter {
+        console: Console::start(&settings, started_ns),
+        record,
+        series: Series::default(),
+        interval: Series::default(),
+        connect_failures: BTreeMap::new(),
+        disconnects: BTreeMap::new(),
+        next_line_ns: started_ns + LINE_NS,
+        next_row_ns: started_ns + settings.counters_interval.as_nanos() as u64,
+        started_ns,
+        settings,
+        control,
+        crew,
+        signals,
+    };
+    reporter.run()
+}
+
+/// Everything that can be known to fail before the first connection.
+fn preflight(settings: &Settings) -> Result<Vec<Vec<SourcePlan>>> {
+    let clients = settings.clients as usize;
+    let needed = u64::from(settings.clients) + DESCRIPTORS_BESIDE_CLIENTS + 3 * settings.threads as u64;
+    ensure_open_files(needed).with_context(|| format!("-c {clients}"))?;
+    source::check_present(&settings.ifaddrs).context("--ifaddr")?;
+    let space = PortSpace::of_this_host()?;
+    let mut plans: Vec<Vec<SourcePlan>> = (0..settings.threads).map(|_| Vec::new()).collect();
+    for &remote in &settings.targets {
+        let wanted = Wanted {
+            remote,
+            connections: clients.div_ceil(settings.targets.len()),
+            addrs: &settings.ifaddrs,
+            workers: settings.threads,
+            rotation: mix(u64::from(std::process::id())) as usize,
+        };
+        let planned = source::plan(&wanted, &space)?;
+        plans.iter_mut().zip(planned.workers).for_each(|(plans, plan)| plans.push(plan));
+    }
+    Ok(plans)
+}
+
+/// Counts SIGINT and SIGTERM; the second ends the process at once.
+fn watch_signals() -> Result<Arc<AtomicUsize>> {
+    use std::sync::atomic::AtomicBool;
+    let seen = Arc::new(AtomicUsize::new(0));
+    let again = Arc::new(AtomicBool::new(false));
+    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+        // In this order: the first signal arms the shutdown that the second one triggers.
+        signal_hook::flag::register_conditional_shutdown(signal, 130, again.clone())?;
+        signal_hook::flag::register(signal, again.clone())?;
+        signal_hook::flag::register_usize(signal, seen.clone(), 1)?;
+    }
+    Ok(seen)
+}
+
+/// The worker threads.
+struct Crew {
+    boards: Vec<Arc<Mutex<Board>>>,
+    wakers: Vec<Waker>,
+    threads: Vec<JoinHandle<std::io::Result<()>>>,
+}
+
+impl Crew {
+    fn start(
+        settings: &Arc<Settings>,
+        control: &Arc<Control>,
+        sources: Vec<Vec<SourcePlan>>,
+        start_ns: u64,
+    ) -> Result<Self> {
+        let mut crew = Self { boards: Vec::new(), wakers: Vec::new(), threads: Vec::new() };
+        for (index, sources) in sources.into_iter().enumerate() {
+            let board = Arc::new(Mutex::new(Board::default()));
+            let (worker, waker) = Worker::new(Assignment {
+                settings: settings.clone(),
+                control: control.clone(),
+                board: board.clone(),
+                index: index as u32,
+                sources,
+                first_sender: mix(settings.seed) as u32,
+                start_ns,
+            })?;
+            let thread = thread::Builder::new().name(format!("worker-{index}")).spawn(move || worker.run())?;
+            crew.boards.push(board);
+            crew.wakers.push(waker);
+            crew.threads.push(thread);
+        }
+        Ok(crew)
+    }
+
+    /// Lets the workers see a new phase at once.
+    fn wake(&self) {
+        for waker in &self.wakers {
+            // A worker whose waker fails looks up within a tenth of a second all the same.
+            let _ = waker.wake();
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        self.threads.iter().all(JoinHandle::is_finished)
+    }
+
+    /// What the threads died of.
+    fn join(&mut self) -> Vec<String> {
+        let ends = self.threads.drain(..).map(JoinHandle::join);
+        ends.filter_map(|end| match end {
+            Ok(Ok(())) => None,
+            Ok(Err(error)) => Some(format!("a worker failed: {error}")),
+            Err(_) => Some("a worker panicked".to_owned()),
+        })
+        .collect()
+    }
+}
+
+/// Watches the run.
+struct Reporter {
+    settings: Arc<Settings>,
+    control: Arc<Control>,
+    crew: Crew,
+    signals: Arc<AtomicUsize>,
+    console: Console,
+    record: Record,
+    /// Of the whole run.
+    series: Series,
+    /// Since the last row of counters.
+    interval: Series,
+    connect_failures: BTreeMap<String, u64>,
+    disconnects: BTreeMap<String, u64>,
+    started_ns: u64,
+    next_line_ns: u64,
+    next_row_ns: u64,
+}
+
+/// Why the load ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// The duration is over, or the limit is reached.
+    Done,
+    /// SIGINT or SIGTERM.
+    Signal,
+    /// No client lives.
+    NobodyLeft,
+}
+
+impl Reporter {
+    fn run(&mut self) -> Result<bool> {
+        self.record.phase("ramp", Some(Edge::Begin), &Tally::default());
+        let (end, load) = self.load();
+        self.record.note("stopped", json!({ "by": format!("{end:?}") }));
+        self.drain(end);
+        self.close();
+        let ended_ns = mono_ns();
+        let worker_failures = self.crew.join();
+        let tally = self.collect();
+        self.row(&tally);
+        self.console.tick(ended_ns, &tally);
+        self.console.finish();
+        let outcome = Outcome {
+            settings: &self.settings,
+            tally: &tally,
+            series: &self.series,
+            connect_failures: &self.connect_failures,
+            disconnects: &self.disconnects,
+            started_ns: self.started_ns,
+            ended_ns,
+            self_cpu_s: self_cpu_us() as f64 / 1e6,
+            busiest_worker: load.busiest_worker(),
+            record_failure: self.record.failure(),
+            worker_failures: &worker_failures,
+            stopped: end == End::Signal,
+        };
+        let summary = outcome.summarise();
+        self.record.summary(&summary);
+        self.console.print(&format!("\n{}", summary::text(&summary)));
+        self.write_json(&summary)?;
+        Ok(summary.ok)
+    }
+
+    /// Ramp and load, until something ends it.
+    fn load(&mut self) -> (End, LoadWindow) {
+        let mut window = LoadWindow::default();
+        let mut ready_ns = None;
+        loop {
+            self.sleep();
+            let exhausted = self.control.is_exhausted();
+            let tally = self.collect();
+            self.show(&tally, ready_ns.is_some());
+            let now_ns = mono_ns();
+            if ready_ns.is_none() && tally.settled == u64::from(self.settings.clients) {
+                ready_ns = Some(now_ns);
+                window.begin = Some((now_ns, self.worker_cpu_ns()));
+                self.on_ready(&tally, now_ns);
+            }
+            let end = self.end(&tally, ready_ns, now_ns, exhausted);
+            if let Some(end) = end {
+                window.end = (now_ns, self.worker_cpu_ns());
+                window.started_ns = self.started_ns;
+                self.record.phase(if ready_ns.is_some() { "load" } else { "ramp" }, Some(Edge::End), &tally);
+                return (end, window);
+            }
+        }
+    }
+
+    fn on_ready(&mut self, tally: &Tally, now_ns: u64) {
+        self.record.phase("ramp", Some(Edge::End), tally);
+        self.record.phase("ready", None, tally);
+        self.record.phase("load", Some(Edge::Begin), tally);
+        if tally.skipped_ports > 0 {
+            self.record.note("source ports in use by others were skipped", json!({ "count": tally.skipped_ports }));
+        }
+        if self.control.go_ns().is_none() {
+            self.control.go(now_ns);
+            self.crew.wake();
+        }
+    }
+
+    fn end(&self, tally: &Tally, ready_ns: Option<u64>, now_ns: u64, exhausted: bool) -> Option<End> {
+        let over =
+            |duration: Duration| ready_ns.is_some_and(|ready_ns| now_ns - ready_ns >= duration.as_nanos() as u64);
+        if self.signals.load(Ordering::Relaxed) > 0 {
+            Some(End::Signal)
+        } else if exhausted && tally.is_quiet() || self.settings.duration.is_some_and(over) {
+            Some(End::Done)
+        } else if ready_ns.is_some() && tally.connected == 0 || self.crew.is_over() {
+            Some(End::NobodyLeft)
+        } else {
+            None
+        }
+    }
+
+    /// Nothing new is offered; what is under way may arrive.
+    fn drain(&mut self, end: End) {
+        self.control.set_phase(Phase::Drain);
+        self.crew.wake();
+        let tally = self.collect();
+        self.record.phase("drain", Some(Edge::Begin), &tally);
+        let deadline_ns = mono_ns() + DRAIN_MAX_NS;
+        loop {
+            let tally = self.collect();
+            self.show(&tally, true);
+            if end == End::NobodyLeft || tally.is_quiet() || mono_ns() > deadline_ns {
+                self.record.phase("drain", Some(Edge::End), &tally);
+                return;
+            }
+            self.sleep();
+        }
+    }
+
+    /// DISCONNECT everywhere.
+    fn close(&mut self) {
+        self.control.set_phase(Phase::Close);
+        self.crew.wake();
+        while !self.crew.is_over() {
+            thread::sleep(Duration::from_millis(2));
+        }
+    }
+
+    fn sleep(&self) {
+        let now_ns = mono_ns();
+        let wake_ns = self.next_line_ns.min(self.next_row_ns).min(now_ns + LOOK_NS);
+        thread::sleep(Duration::from_nanos(wake_ns.saturating_sub(now_ns)));
+    }
+
+    /// Takes what the workers have put on their boards.
+    fn collect(&mut self) -> Tally {
+        let mut sum = Tally::default();
+        let mut failures: BTreeMap<String, u64> = BTreeMap::new();
+        let mut endings = Vec::new();
+        for board in &self.crew.boards {
+            let mut board = board.lock().unwrap_or_else(PoisonError::into_inner);
+            sum.add(&board.tally);
+            let series = std::mem::take(&mut board.series);
+            endings.append(&mut board.endings);
+            let new = std::mem::take(&mut board.connect_failures);
+            drop(board);
+            self.interval.add(&series);
+            new.into_iter().for_each(|(reason, count)| *failures.entry(reason).or_default() += count);
+        }
+        self.record.endings(&endings);
+        self.record.connect_failures(&failures);
+        for ending in endings {
+            *self.disconnects.entry(ending.reason).or_default() += 1;
+        }
+        failures.into_iter().for_each(|(reason, count)| *self.connect_failures.entry(reason).or_default() += count);
+        sum
+    }
+
+    /// Lines, rows and the bar, as they are due.
+    fn show(&mut self, tally: &Tally, ready: bool) {
+        let now_ns = mono_ns();
+        if now_ns >= self.next_line_ns {
+            self.console.tick(now_ns, tally);
+            self.next_line_ns = next_after(self.next_line_ns, LINE_NS, now_ns);
+        }
+        if now_ns >= self.next_row_ns {
+            self.row(tally);
+            let interval_ns = self.settings.counters_interval.as_nanos() as u64;
+            self.next_row_ns = next_after(self.next_row_ns, interval_ns, now_ns);
+        }
+        self.console.progress(tally, ready);
+    }
+
+    fn row(&mut self, tally: &Tally) {
+        let interval = std::mem::take(&mut self.interval);
+        self.record.interval(tally, &interval, self_cpu_us());
+        self.series.add(&interval);
+    }
+
+    fn worker_cpu_ns(&self) -> Vec<u64> {
+        let cpu = |board: &Arc<Mutex<Board>>| board.lock().unwrap_or_else(PoisonError::into_inner).tally.cpu_ns;
+        self.crew.boards.iter().map(cpu).collect()
+    }
+
+    fn write_json(&self, summary: &runlog::LoadSummary) -> Result<()> {
+        let Some(path) = &self.settings.json else { return Ok(()) };
+        let text = serde_json::to_string_pretty(summary)?;
+        if path.as_os_str() == "-" {
+            self.console.print(&text);
+            return Ok(());
+        }
+        fs::write(path, text + "\n").with_context(|| format!("cannot write the summary to {} (--json)", path.display()))
+    }
+}
+
+/// From ready to the end of the load, with the workers' CPU time at both ends.
+#[derive(Debug, Default)]
+struct LoadWindow {
+    started_ns: u64,
+    begin: Option<(u64, Vec<u64>)>,
+    end: (u64, Vec<u64>),
+}
+
+impl LoadWindow {
+    /// Share of a core that the busiest worker used.
+    fn busiest_worker(&self) -> f64 {
+        let (end_ns, end_cpu) = &self.end;
+        let zero = (self.started_ns, vec![0; end_cpu.len()]);
+        let (begin_ns, begin_cpu) = self.begin.as_ref().unwrap_or(&zero);
+        let elapsed_ns = end_ns.saturating_sub(*begin_ns).max(1) as f64;
+        let shares = end_cpu.iter().zip(begin_cpu).map(|(end, begin)| end.saturating_sub(*begin) as f64 / elapsed_ns);
+        shares.fold(0.0, f64::max)
+    }
+}
+
+/// The next multiple after `now_ns` of a beat that was last due at `due_ns`.
+fn next_after(due_ns: u64, interval_ns: u64, now_ns: u64) -> u64 {
+    due_ns + ((now_ns - due_ns) / interval_ns + 1) * interval_ns
+}
+
+/// CPU time of this process.
+fn self_cpu_us() -> u64 {
+    getrusage(UsageWho::RUSAGE_SELF).map_or(0, |usage| {
+        let us = |time: nix::sys::time::TimeVal| time.tv_sec() as u64 * 1_000_000 + time.tv_usec() as u64;
+        us(usage.user_time()) + us(usage.system_time())
+    })
+}
+
+/// Distance of console lines.
+const LINE_NS: u64 = 1_000_000_000;
+/// How often the reporter looks at the boards.
+const LOOK_NS: u64 = 20_000_000;
+/// How long messages under way may take to arrive at the end.
+const DRAIN_MAX_NS: u64 = 5_000_000_000;
+/// Poller, timer and waker of each worker come on top; these are files, pipes and what libraries open.
+const DESCRIPTORS_BESIDE_CLIENTS: u64 = 64;

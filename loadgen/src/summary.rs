@@ -1,0 +1,203 @@
+//! The verdict: what was asked for, what was done, and whether the generator itself was the limit.
+
+use std::collections::BTreeMap;
+
+use runlog::summary::{ConnectSummary, DisconnectSummary, PublishSummary, ReceiveSummary};
+use runlog::{LoadSummary, Percentiles};
+
+use crate::board::{Distribution, Series, Tally};
+use crate::settings::{RoleSettings, Settings};
+
+/// Everything that is known at the end of a run.
+pub(crate) struct Outcome<'a> {
+    pub(crate) settings: &'a Settings,
+    pub(crate) tally: &'a Tally,
+    pub(crate) series: &'a Series,
+    pub(crate) connect_failures: &'a BTreeMap<String, u64>,
+    pub(crate) disconnects: &'a BTreeMap<String, u64>,
+    pub(crate) started_ns: u64,
+    pub(crate) ended_ns: u64,
+    pub(crate) self_cpu_s: f64,
+    /// Share of one core that the busiest worker used between ready and the end of the load.
+    pub(crate) busiest_worker: f64,
+    /// The run directory is incomplete.
+    pub(crate) record_failure: Option<&'a str>,
+    /// What went wrong in a worker.
+    pub(crate) worker_failures: &'a [String],
+    /// The end came before all clients had an outcome, or before the limit was reached, because somebody said so.
+    pub(crate) stopped: bool,
+}
+
+impl Outcome<'_> {
+    /// The summary of the run.
+    pub(crate) fn summarise(&self) -> LoadSummary {
+        let tally = self.tally;
+        let failures = self.failures();
+        let settled_s = tally.settled_at_ns.saturating_sub(self.started_ns) as f64 / 1e9;
+        LoadSummary {
+            tool: "loadgen".to_owned(),
+            mode: self.settings.mode().to_owned(),
+            ok: failures.is_empty(),
+            failures,
+            clients: u64::from(self.settings.clients),
+            connect: ConnectSummary {
+                attempted: tally.connect_attempted,
+                succeeded: tally.connect_succ,
+                failed: tally.connect_fail,
+                by_reason: self.connect_failures.clone(),
+                rate_per_s: if settled_s > 0.0 { tally.connect_succ as f64 / settled_s } else { 0.0 },
+                connack_us: percentiles(&self.series.connack),
+                duration_s: settled_s,
+            },
+            publish: self.settings.publishing().map(|_| self.publish()),
+            receive: matches!(self.settings.role, RoleSettings::Sub(_)).then(|| self.receive()),
+            disconnected: DisconnectSummary { total: tally.disconnected, by_reason: self.disconnects.clone() },
+            elapsed_s: self.ended_ns.saturating_sub(self.started_ns) as f64 / 1e9,
+            self_cpu_s: self.self_cpu_s,
+            generator_limited: self.generator_limited(),
+        }
+    }
+
+    /// Whether the generator's own machine may have been the limit, so that the figures are a lower bound of what the
+    /// broker can do:
+    ///
+    /// - a worker thread used more than [`BUSY_LIMIT`] of a core between ready and the end of the load; or
+    /// - the 99th percentile of the *own* send lag exceeds [`OWN_LAG_LIMIT_NS`]. Own lag is the lag of messages whose
+    ///   client was free to send when they became due; messages that waited for the window or the socket are left out,
+    ///   because they waited for the peer.
+    fn generator_limited(&self) -> bool {
+        let own_lag = self.series.own_lag.histogram();
+        let late = own_lag.is_some_and(|lag| lag.value_at_quantile(0.99) > OWN_LAG_LIMIT_NS);
+        late || self.busiest_worker > BUSY_LIMIT
+    }
+
+    fn publish(&self) -> PublishSummary {
+        let tally = self.tally;
+        PublishSummary {
+            offered: tally.offered,
+            attempted: tally.attempted,
+            written: tally.written,
+            acked: tally.acked,
+            late_max_us: tally.late_max_ns / 1_000,
+            send_lag_us: percentiles(&self.series.send_lag),
+        }
+    }
+
+    fn receive(&self) -> ReceiveSummary {
+        let tally = self.tally;
+        let foreign = tally.unstamped + tally.retained + tally.unverifiable - tally.corrupted();
+        ReceiveSummary {
+            delivered: tally.delivered + foreign,
+            bytes: tally.received_bytes,
+            lost: tally.lost,
+            duplicated: tally.duplicated,
+            out_of_order: tally.out_of_order,
+            corrupted: tally.corrupted(),
+            latency_us: percentiles(&self.series.latency),
+            uncorrected_latency_us: percentiles(&self.series.uncorrected),
+        }
+    }
+
+    fn failures(&self) -> Vec<String> {
+        let (settings, tally) = (self.settings, self.tally);
+        let mut failures = self.worker_failures.to_vec();
+        let unready: u64 = self.connect_failures.values().sum();
+        if unready > 0 {
+            failures.push(format!(
+                "{unready} of {} clients did not get ready: {}",
+                settings.clients,
+                list(self.connect_failures)
+            ));
+        }
+        if tally.connect_succ == 0 {
+            failures.push("no client connected".to_owned());
+        }
+        if tally.disconnected > 0 {
+            failures.push(format!("{} connections were lost: {}", tally.disconnected, list(self.disconnects)));
+        }
+        if let Some(publish) = settings.publishing() {
+            let unsettled = tally.in_flight + tally.unwritten;
+            if unsettled > 0 {
+                failures.push(format!("{unsettled} messages were not acknowledged or not written at the end"));
+            }
+            if tally.pub_fail > 0 {
+                failures.push(format!("{} messages failed with their connection or were refused", tally.pub_fail));
+            }
+            if let Some(limit) = publish.limit.filter(|limit| !self.stopped && tally.attempted < *limit) {
+                failures.push(format!("{} of {limit} messages were sent (-L)", tally.attempted));
+            }
+        }
+        failures.extend(self.record_failure.map(|error| format!("the run directory is incomplete: {error}")));
+        failures
+    }
+}
+
+/// The summary for people.
+pub(crate) fn text(summary: &LoadSummary) -> String {
+    let connect = &summary.connect;
+    let mut lines = vec![format!(
+        "connect   {} of {} in {:.2} s ({:.0}/s), CONNACK {}",
+        connect.succeeded,
+        summary.clients,
+        connect.duration_s,
+        connect.rate_per_s,
+        curve(&connect.connack_us)
+    )];
+    if let Some(publish) = &summary.publish {
+        lines.push(format!(
+            "publish   offered {}, attempted {}, written {}, acknowledged {}; send lag {}",
+            publish.offered,
+            publish.attempted,
+            publish.written,
+            publish.acked,
+            curve(&publish.send_lag_us)
+        ));
+    }
+    if let Some(receive) = &summary.receive {
+        lines.push(format!(
+            "receive   delivered {}, lost {}, duplicated {}, out of order {}, corrupted {}; latency {}",
+            receive.delivered,
+            receive.lost,
+            receive.duplicated,
+            receive.out_of_order,
+            receive.corrupted,
+            curve(&receive.latency_us)
+        ));
+    }
+    lines.push(format!(
+        "lost      {} connections; {}",
+        summary.disconnected.total,
+        list(&summary.disconnected.by_reason)
+    ));
+    lines.push(format!("cost      {:.2} s of CPU in {:.2} s", summary.self_cpu_s, summary.elapsed_s));
+    if summary.generator_limited {
+        lines.push("warning   the generator was the limit: the broker can do at least this".to_owned());
+    }
+    lines.extend(summary.failures.iter().map(|failure| format!("failed    {failure}")));
+    lines.join("\n")
+}
+
+fn percentiles(distribution: &Distribution) -> Percentiles {
+    distribution
+        .histogram()
+        .map_or_else(Percentiles::default, |histogram| Percentiles::of_histogram(histogram, 1e-3, 0))
+}
+
+fn curve(percentiles: &Percentiles) -> String {
+    let parts = [("p50", percentiles.p50), ("p99", percentiles.p99), ("max", percentiles.max)];
+    let shown: Vec<_> =
+        parts.iter().filter_map(|(name, value)| value.map(|value| format!("{name} {:.3} ms", value / 1e3))).collect();
+    if shown.is_empty() { "unknown".to_owned() } else { shown.join(", ") }
+}
+
+fn list(by_reason: &BTreeMap<String, u64>) -> String {
+    if by_reason.is_empty() {
+        return "none".to_owned();
+    }
+    by_reason.iter().map(|(reason, count)| format!("{reason} x {count}")).collect::<Vec<_>>().join(", ")
+}
+
+/// Share of a core from which on a worker counts as saturated.
+const BUSY_LIMIT: f64 = 0.9;
+/// Own send lag (99th percentile) from which on the plan was not kept: 25 times the pacing quantum.
+const OWN_LAG_LIMIT_NS: u64 = 5_000_000;

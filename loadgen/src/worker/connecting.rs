@@ -1,0 +1,316 @@
+//! From the plan of connections to clients that are ready: TCP connect, CONNECT, CONNACK, SUBSCRIBE, SUBACK; and the
+//! deadlines of all that, and keep-alive.
+
+use std::io;
+
+use mio::{Interest, Token};
+use mqtt_wire::packet::{PINGREQ, SubscribeFiltersBuf};
+use mqtt_wire::{
+    ConnAck, Connect, Properties, PropertiesBuf, Property, SubAck, Subscribe, SubscribeOptions, TopicFilter,
+};
+use netloop::socket;
+use netloop::source::SourcePlan;
+use netloop::transport::Transport;
+use runlog::clock::mono_ns;
+
+use super::{Share, Worker, settle, to_ms};
+use crate::board::Board;
+use crate::client::{Client, Stage};
+use crate::naming::{self, Variables};
+use crate::reason;
+use crate::settings::{RoleSettings, SubSettings};
+
+/// The worker's part of the connection plan.
+pub(super) struct Ramp {
+    start_ns: u64,
+    /// The client that connects next.
+    next: u32,
+    /// Source pairs, one plan per target.
+    sources: Vec<SourcePlan>,
+}
+
+impl Ramp {
+    pub(super) fn new(start_ns: u64, sources: Vec<SourcePlan>) -> Self {
+        Self { start_ns, next: 0, sources }
+    }
+
+    pub(super) fn skipped_ports(&self) -> u64 {
+        self.sources.iter().map(SourcePlan::skipped).sum()
+    }
+}
+
+impl Worker {
+    /// When the next connection is due; `None` when none is, or when too many are on their way. Only connecting flat
+    /// out is bounded like that: a rate is a plan, and a plan does not look at the peer.
+    pub(super) fn next_connection_ns(&self) -> Option<u64> {
+        let flat_out = self.settings.connect_interval.0 == 0;
+        if self.connecting.next as usize >= self.clients.len() || flat_out && self.share.open >= OPEN_MAX {
+            return None;
+        }
+        let index = self.share.global_index(self.connecting.next);
+        Some(self.connecting.start_ns + self.settings.connect_after_ns(index))
+    }
+
+    /// Begins the connections that are due, as many as fit a turn.
+    pub(super) fn begin_connections(&mut self, board: &mut Board) {
+        for _ in 0..BEGUN_PER_TURN {
+            let now_ns = mono_ns();
+            if self.next_connection_ns().is_none_or(|due_ns| due_ns > now_ns) {
+                return;
+            }
+            let index = self.connecting.next;
+            self.connecting.next += 1;
+            self.begin_connection(index, now_ns, board);
+            self.give_up_broken(board);
+        }
+    }
+
+    fn begin_connection(&mut self, index: u32, now_ns: u64, board: &mut Board) {
+        board.tally.connect_attempted += 1;
+        let target = self.share.global_index(index) as usize % self.settings.targets.len();
+        let connected = self.connecting.sources[target].connect(self.settings.targets[target]);
+        let started = connected.and_then(|(connect, _)| {
+            let established = matches!(connect, socket::Connect::Established(_));
+            let mut stream = connect.into_stream();
+            let interests = Interest::READABLE | Interest::WRITABLE;
+            self.poll.registry().register(&mut stream, Token(index as usize), interests)?;
+            Ok((stream, established))
+        });
+        let client = &mut self.clients[index as usize];
+        client.since_ns = now_ns;
+        client.sent_at_ms = to_ms(now_ns);
+        match started {
+            Ok((stream, established)) => {
+                client.transport = Some(Transport::Plain(stream));
+                client.stage = Stage::Connecting;
+                self.share.open += 1;
+                self.share.wheel.schedule(now_ns + WATCH_NS, index);
+                if established {
+                    self.greet(index, board);
+                }
+            }
+            Err(error) => self.broken.push((index, reason::of_error(&error))),
+        }
+    }
+
+    /// The socket of a connection in progress has become writable.
+    pub(super) fn on_connected(&mut self, index: u32, board: &mut Board) {
+        let Some(transport) = &self.clients[index as usize].transport else { return };
+        match socket::finish_connect(transport.socket()) {
+            Ok(()) => self.greet(index, board),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => self.broken.push((index, reason::of_error(&error))),
+        }
+    }
+
+    /// Sends CONNECT.
+    fn greet(&mut self, index: u32, board: &mut Board) {
+        let client = &mut self.clients[index as usize];
+        client.stage = Stage::Greeting;
+        let sent = self.share.encode_connect(client, index).and_then(|()| {
+            let now_ns = mono_ns();
+            self.share.transmit(client, now_ns, &mut board.tally)
+        });
+        if let Err(error) = sent {
+            self.broken.push((index, reason::of_error(&error)));
+        }
+    }
+
+    /// Looks at the clients whose deadline has come: not ready in time, or silent for the keep alive interval.
+    pub(super) fn look_at_deadlines(&mut self, board: &mut Board) {
+        let now_ns = mono_ns();
+        let mut reached = Vec::new();
+        self.share.wheel.advance(now_ns, &mut reached);
+        for index in reached {
+            let client = &mut self.clients[index as usize];
+            match client.stage {
+                Stage::Connecting | Stage::Greeting | Stage::Subscribing => {
+                    if now_ns - client.since_ns < READY_TIMEOUT_NS {
+                        self.share.wheel.schedule(now_ns + WATCH_NS, index);
+                    } else {
+                        self.broken.push((index, reason::CONNECT_TIMEOUT.to_owned()));
+                    }
+                }
+                Stage::Ready => {
+                    if let Err(reason) = self.share.keep_alive(client, index, now_ns, board) {
+                        self.broken.push((index, reason));
+                    }
+                }
+                Stage::New | Stage::Leaving | Stage::Gone => {}
+            }
+        }
+    }
+}
+
+impl Share {
+    fn encode_connect(&mut self, client: &mut Client, index: u32) -> io::Result<()> {
+        let settings = &*self.settings;
+        let client_id = settings.ids.id(self.number(index), self.source_text(client)?.as_deref());
+        let mut properties = PropertiesBuf::new();
+        if settings.session_expiry_s > 0 {
+            properties.push(Property::SessionExpiryInterval(settings.session_expiry_s)).map_err(io::Error::other)?;
+        }
+        client.keep_alive_s = settings.keep_alive_s;
+        let connect = Connect {
+            version: settings.version,
+            clean_start: settings.clean_start,
+            keep_alive: settings.keep_alive_s,
+            client_id: &client_id,
+            will: None,
+            user_name: settings.user_name.as_deref(),
+            password: settings.password.as_deref().map(str::as_bytes),
+            properties: properties.as_properties(),
+        };
+        connect.encode(&mut self.out).map_err(io::Error::other)
+    }
+
+    /// The client's source address, where the user chose them and the client id shows it.
+    pub(super) fn source_text(&self, client: &Client) -> io::Result<Option<String>> {
+        match &client.transport {
+            Some(transport) if !self.settings.ifaddrs.is_empty() => {
+                Ok(Some(transport.socket().local_addr()?.ip().to_string()))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// CONNACK has come: subscribe, or be ready.
+    pub(super) fn on_connack(
+        &mut self,
+        client: &mut Client,
+        index: u32,
+        connack: &ConnAck,
+        now_ns: u64,
+        board: &mut Board,
+    ) -> Result<(), String> {
+        if connack.reason.0 != 0 {
+            return Err(reason::of_connack(self.settings.version, connack.reason));
+        }
+        let mut receive_max = u16::MAX;
+        let mut qos_max = 2;
+        for property in connack.properties.iter() {
+            match property {
+                Property::ServerKeepAlive(seconds) => client.keep_alive_s = seconds,
+                Property::ReceiveMaximum(max) => receive_max = max,
+                Property::MaximumQoS(max) => qos_max = max,
+                _ => {}
+            }
+        }
+        let settings = self.settings.clone();
+        if let RoleSettings::Pub(publish) = &settings.role
+            && publish.qos as u8 > qos_max
+        {
+            return Err(format!("server allows QoS {qos_max} only"));
+        }
+        board.tally.connect_succ += 1;
+        board.tally.connected += 1;
+        board.series.connack.record(now_ns.saturating_sub(client.since_ns));
+        match &settings.role {
+            RoleSettings::Conn => self.on_ready(client, now_ns, board),
+            RoleSettings::Sub(sub) => {
+                client.stage = Stage::Subscribing;
+                self.encode_subscribe(sub, client, index).map_err(|error| error.to_string())?;
+            }
+            RoleSettings::Pub(publish) => {
+                self.on_ready(client, now_ns, board);
+                self.become_publisher(client, index, publish, publish.window.min(receive_max), now_ns);
+            }
+        }
+        Ok(())
+    }
+
+    fn encode_subscribe(&mut self, sub: &SubSettings, client: &Client, index: u32) -> io::Result<()> {
+        let number = self.number(index);
+        let client_id = self.settings.ids.id(number, self.source_text(client)?.as_deref());
+        let variables = Variables { number, client_id: &client_id, user_name: self.settings.user_name.as_deref() };
+        let mut filters = SubscribeFiltersBuf::new();
+        for template in &sub.filters {
+            let filter = naming::topic(template, variables);
+            let filter = TopicFilter::new(&filter).map_err(io::Error::other)?;
+            filters.push(filter, SubscribeOptions::with_qos(sub.qos)).map_err(io::Error::other)?;
+        }
+        let packet = Subscribe { packet_id: 1, properties: Properties::EMPTY, filters: filters.as_filters() };
+        packet.encode(self.settings.version, &mut self.out).map_err(io::Error::other)
+    }
+
+    /// SUBACK has come.
+    pub(super) fn on_suback(
+        &mut self,
+        client: &mut Client,
+        suback: &SubAck,
+        now_ns: u64,
+        board: &mut Board,
+    ) -> Result<(), String> {
+        let RoleSettings::Sub(sub) = &self.settings.role else { return Err("SUBACK without SUBSCRIBE".to_owned()) };
+        if client.stage != Stage::Subscribing || suback.packet_id != 1 {
+            return Err("SUBACK without SUBSCRIBE".to_owned());
+        }
+        if let Some(code) = suback.codes.iter().find(|code| **code >= 0x80) {
+            return Err(reason::of_suback(*code));
+        }
+        if let Some(code) = suback.codes.iter().find(|code| **code < sub.qos as u8) {
+            return Err(format!("SUBACK grants QoS {code} instead of {}", sub.qos as u8));
+        }
+        board.tally.subscribed += 1;
+        self.on_ready(client, now_ns, board);
+        Ok(())
+    }
+
+    fn on_ready(&mut self, client: &mut Client, now_ns: u64, board: &mut Board) {
+        client.stage = Stage::Ready;
+        client.since_ns = now_ns;
+        self.open -= 1;
+        settle(&mut board.tally);
+    }
+
+    /// Sends PINGREQ when nothing else was sent for long enough, and sets the next deadline.
+    fn keep_alive(&mut self, client: &mut Client, index: u32, now_ns: u64, board: &mut Board) -> Result<(), String> {
+        if client.keep_alive_s == 0 {
+            return Ok(());
+        }
+        let interval_ms = keep_alive_ms(client.keep_alive_s);
+        let silent_ms = to_ms(now_ns).wrapping_sub(client.sent_at_ms);
+        let mut wait_ms = interval_ms.saturating_sub(silent_ms);
+        if wait_ms == 0 {
+            if client.ping_pending {
+                return Err(reason::PING_TIMEOUT.to_owned());
+            }
+            client.ping_pending = true;
+            self.out.extend_from_slice(&PINGREQ);
+            self.transmit(client, now_ns, &mut board.tally).map_err(|error| reason::of_error(&error))?;
+            wait_ms = interval_ms;
+        }
+        self.wheel.schedule(now_ns + u64::from(wait_ms) * 1_000_000, index);
+        Ok(())
+    }
+}
+
+/// How long a client stays silent before it sends PINGREQ: a tenth, but at most five seconds, less than the keep alive
+/// interval, as the packet has to arrive within it.
+fn keep_alive_ms(keep_alive_s: u16) -> u32 {
+    let interval_ms = u32::from(keep_alive_s) * 1_000;
+    interval_ms - (interval_ms / 10).min(5_000)
+}
+
+/// Clients on their way at the same time, per worker, when connecting flat out: enough to keep a broker busy, and well
+/// below the usual accept backlog.
+const OPEN_MAX: u32 = 256;
+/// Connections begun between two looks at the sockets.
+const BEGUN_PER_TURN: u32 = 32;
+/// From the begin of a connect until the client must be ready.
+const READY_TIMEOUT_NS: u64 = 60_000_000_000;
+/// From the begin of a connect until it is looked at first, and between further looks until it is ready. Not longer than
+/// the shortest keep alive interval that a server may impose.
+const WATCH_NS: u64 = 1_000_000_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pings_leave_before_the_interval_is_over() {
+        assert_eq!(keep_alive_ms(1_500), 1_495_000);
+        assert_eq!(keep_alive_ms(10), 9_000);
+        assert_eq!(keep_alive_ms(1), 900);
+    }
+}

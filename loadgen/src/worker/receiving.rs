@@ -1,0 +1,262 @@
+//! What comes in: bytes to packets, packets to acts, and the account of the messages received.
+
+use std::collections::HashMap;
+
+use mqtt_wire::{Ack, AckKind, Frame, Packet, Publish, QoS};
+use netloop::buffer::Input;
+use pacer::receipt::{Arrival, Receipts};
+use pacer::stamp::{Reading, Stamp};
+use runlog::clock::mono_ns;
+
+use super::{Share, Worker};
+use crate::board::Board;
+use crate::client::{Client, Stage};
+use crate::reason;
+
+impl Worker {
+    /// Reads what a socket holds, acts on it and sends the answers with one write. `ending`: the poller has seen the end
+    /// of the stream, so that reading goes on until it is met.
+    pub(super) fn read(&mut self, index: u32, ending: bool, board: &mut Board) {
+        let Self { clients, inlet, share, unread, broken, .. } = self;
+        let client = &mut clients[index as usize];
+        for round in 0.. {
+            let Some(transport) = client.transport.as_mut().filter(|_| client.stage != Stage::Connecting) else {
+                return;
+            };
+            match inlet.read(&mut client.spill, transport) {
+                Ok(Input::Bytes { more }) => {
+                    let used = share.on_bytes(client, index, inlet.bytes(), board);
+                    match used {
+                        Ok(used) => inlet.keep(&mut client.spill, used),
+                        Err(reason) => return broken.push((index, reason)),
+                    }
+                    if !more && !ending {
+                        break;
+                    }
+                }
+                Ok(Input::Nothing) => break,
+                Ok(Input::End) => return broken.push((index, reason::CLOSED.to_owned())),
+                Err(error) => return broken.push((index, reason::of_error(&error))),
+            }
+            if round == READS_PER_TURN {
+                unread.push(index);
+                break;
+            }
+        }
+    }
+}
+
+impl Share {
+    /// Acts on the packets in `bytes`; returns how many bytes they took. An error ends the connection.
+    fn on_bytes(&mut self, client: &mut Client, index: u32, bytes: &[u8], board: &mut Board) -> Result<usize, String> {
+        let now_ns = mono_ns();
+        let mut used = 0;
+        let outcome = loop {
+            match Frame::split(&bytes[used..], PACKET_MAX) {
+                Ok(Some(frame)) => {
+                    used += frame.raw.len();
+                    if let Err(reason) = self.on_frame(client, index, &frame, now_ns, board) {
+                        break Err(reason);
+                    }
+                }
+                Ok(None) => break Ok(used),
+                Err(error) => break Err(error.to_string()),
+            }
+        };
+        if !self.out.is_empty() {
+            let sent = self.transmit(client, now_ns, &mut board.tally);
+            self.list_if_able(client, index);
+            return outcome.and(sent.map(|()| used).map_err(|error| reason::of_error(&error)));
+        }
+        self.list_if_able(client, index);
+        outcome
+    }
+
+    fn on_frame(
+        &mut self,
+        client: &mut Client,
+        index: u32,
+        frame: &Frame,
+        now_ns: u64,
+        board: &mut Board,
+    ) -> Result<(), String> {
+        let packet = Packet::decode(frame, self.settings.version).map_err(|error| error.to_string())?;
+        match packet {
+            Packet::Publish(publish) => self.on_publish(client, index, &publish, now_ns, board),
+            Packet::Ack(ack) => self.on_ack(client, &ack, now_ns, board),
+            Packet::ConnAck(connack) if client.stage == Stage::Greeting => {
+                self.on_connack(client, index, &connack, now_ns, board)
+            }
+            Packet::SubAck(suback) => self.on_suback(client, &suback, now_ns, board),
+            Packet::PingResp => {
+                client.ping_pending = false;
+                Ok(())
+            }
+            Packet::Disconnect(disconnect) => Err(reason::of_disconnect(disconnect.reason)),
+            _ => Err(format!("unexpected packet, first byte 0x{:02x}", frame.first)),
+        }
+    }
+
+    fn on_publish(
+        &mut self,
+        client: &mut Client,
+        index: u32,
+        publish: &Publish,
+        now_ns: u64,
+        board: &mut Board,
+    ) -> Result<(), String> {
+        let repeated = match publish.qos {
+            QoS::AtMostOnce => false,
+            QoS::AtLeastOnce => self.acknowledge(AckKind::PubAck, publish.packet_id).map(|()| false)?,
+            QoS::ExactlyOnce => {
+                let first = client.inbound.get_or_insert_default().insert(publish.packet_id);
+                self.acknowledge(AckKind::PubRec, publish.packet_id).map(|()| !first)?
+            }
+        };
+        if !repeated {
+            board.tally.received += 1;
+            board.tally.received_bytes += publish.payload.len() as u64;
+            self.account(client, index, publish, now_ns, board);
+        }
+        Ok(())
+    }
+
+    /// Enters a message into the books.
+    fn account(&mut self, client: &Client, index: u32, publish: &Publish, now_ns: u64, board: &mut Board) {
+        if publish.retain {
+            board.tally.retained += 1;
+            return;
+        }
+        let stamp = match Stamp::read(publish.payload) {
+            Reading::Intact(stamp) => stamp,
+            Reading::Corrupted => {
+                board.tally.unverifiable += 1;
+                return;
+            }
+            Reading::Unstamped => {
+                board.tally.unstamped += 1;
+                return;
+            }
+        };
+        let key = u64::from(index) << 32 | u64::from(stamp.sender);
+        let arrival = self.receipts.record(key, stamp.sequence);
+        self.heads.see(key, &stamp, arrival, client.since_ns, &mut self.receipts);
+        if matches!(arrival, Arrival::Duplicated | Arrival::Stale) {
+            return;
+        }
+        board.series.latency.record(now_ns.saturating_sub(stamp.due_ns));
+        if let Some(sent_ns) = Stamp::peek_sent_ns(publish.payload) {
+            board.series.uncorrected.record(now_ns.saturating_sub(sent_ns));
+        }
+    }
+
+    /// PUBACK, PUBREC, PUBREL or PUBCOMP has come.
+    fn on_ack(&mut self, client: &mut Client, ack: &Ack, now_ns: u64, board: &mut Board) -> Result<(), String> {
+        if ack.kind == AckKind::PubRel {
+            if let Some(inbound) = &mut client.inbound {
+                inbound.remove(ack.packet_id);
+                if inbound.is_empty() {
+                    client.inbound = None;
+                }
+            }
+            return self.acknowledge(AckKind::PubComp, ack.packet_id);
+        }
+        let unexpected = || format!("{:?} for packet {} that is not in flight", ack.kind, ack.packet_id);
+        let publisher = client.publisher.as_mut().ok_or_else(unexpected)?;
+        let flight = publisher.window.get_mut(ack.packet_id).ok_or_else(unexpected)?;
+        let tally = &mut board.tally;
+        if ack.reason.is_error() {
+            publisher.window.remove(ack.packet_id);
+            tally.in_flight -= 1;
+            tally.pub_fail += 1;
+            return Ok(());
+        }
+        if ack.kind == AckKind::PubRec {
+            flight.released = true;
+            return self.acknowledge(AckKind::PubRel, ack.packet_id);
+        }
+        if (ack.kind == AckKind::PubComp) != flight.released {
+            return Err(unexpected());
+        }
+        board.series.ack.record(now_ns.saturating_sub(flight.due_ns));
+        publisher.window.remove(ack.packet_id);
+        tally.in_flight -= 1;
+        tally.acked += 1;
+        Ok(())
+    }
+
+    fn acknowledge(&mut self, kind: AckKind, packet_id: u16) -> Result<(), String> {
+        Ack::new(kind, packet_id).encode(self.settings.version, &mut self.out).map_err(|error| error.to_string())
+    }
+}
+
+/// Streams that began with another number than 0.
+///
+/// If the publisher was at work before the subscriber was, the numbers before the first one seen were never for it. If
+/// not, they are lost. The second message of the stream tells: it shows how far apart the sender's messages are, and so
+/// how many of them were due after the subscription was confirmed.
+#[derive(Debug, Default)]
+pub(super) struct Heads {
+    undecided: HashMap<u64, Stamp>,
+}
+
+impl Heads {
+    fn see(&mut self, key: u64, stamp: &Stamp, arrival: Arrival, ready_ns: u64, receipts: &mut Receipts) {
+        match arrival {
+            Arrival::First if stamp.sequence > 0 && stamp.due_ns > ready_ns => {
+                self.undecided.insert(key, *stamp);
+            }
+            Arrival::InOrder | Arrival::AfterGap(_) if !self.undecided.is_empty() => {
+                if let Some(first) = self.undecided.remove(&key) {
+                    receipts.expect_before(key, missing_before(&first, stamp, ready_ns));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// A stream of a single message: whatever came before it is missing.
+    pub(super) fn finish(&mut self, receipts: &mut Receipts) {
+        for (key, first) in self.undecided.drain() {
+            receipts.expect_before(key, first.sequence);
+        }
+    }
+}
+
+fn missing_before(first: &Stamp, second: &Stamp, ready_ns: u64) -> u32 {
+    let messages = u64::from(second.sequence.wrapping_sub(first.sequence).max(1));
+    let interval_ns = (second.due_ns.saturating_sub(first.due_ns) / messages).max(1);
+    let due_since_ready = first.due_ns.saturating_sub(ready_ns) / interval_ns;
+    u32::try_from(due_since_ready).unwrap_or(u32::MAX).min(first.sequence)
+}
+
+/// The largest packet that MQTT can express: a load tool takes what the broker sends.
+const PACKET_MAX: u32 = 268_435_460;
+/// Reads of one socket in one turn; what is left waits for the next turn, so that the others are served.
+const READS_PER_TURN: usize = 8;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lost(ready_ns: u64, arrivals: &[(u32, u64)]) -> u64 {
+        let (mut heads, mut receipts) = (Heads::default(), Receipts::new());
+        for (sequence, due_ns) in arrivals {
+            let stamp = Stamp { sender: 1, sequence: *sequence, due_ns: *due_ns };
+            let arrival = receipts.record(1, *sequence);
+            heads.see(1, &stamp, arrival, ready_ns, &mut receipts);
+        }
+        heads.finish(&mut receipts);
+        receipts.totals().lost
+    }
+
+    #[test]
+    fn the_head_of_a_stream_is_lost_only_if_the_subscriber_was_there() {
+        assert_eq!(lost(0, &[(3, 400), (4, 500)]), 3, "subscribed before the sender began");
+        assert_eq!(lost(1_000, &[(30, 990), (31, 1_090)]), 0, "due before the subscription");
+        assert_eq!(lost(1_000, &[(30, 1_050), (31, 1_150)]), 0, "the first that was due after it");
+        assert_eq!(lost(1_000, &[(30, 1_350), (31, 1_450)]), 3, "three others were");
+        assert_eq!(lost(0, &[(2, 300)]), 2, "a single message of a stream");
+        assert_eq!(lost(0, &[(0, 100), (1, 200)]), 0);
+    }
+}

@@ -1,0 +1,1 @@
+//! loadgen as a user runs it: the binary, real brokers, real sockets.
