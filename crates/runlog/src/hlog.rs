@@ -19,6 +19,12 @@ use crate::{Error, Loaded, Result, Warning, clock};
 /// The largest value that a latency histogram holds, ns: one hour. Record with `saturating_record`.
 pub const VALUE_NS_MAX: u64 = 3_600 * clock::NS_PER_S;
 
+/// Tag of latencies from the due time.
+pub const CORRECTED: &str = "corrected";
+
+/// Tag of latencies from the actual send.
+pub const UNCORRECTED: &str = "uncorrected";
+
 /// An empty histogram for latencies in ns: three significant digits (error below 0.1 %), up to [`VALUE_NS_MAX`].
 pub fn histogram() -> Histogram<u64> {
     Histogram::new_with_bounds(1, VALUE_NS_MAX, 3).expect("constant bounds that the library accepts")
