@@ -304,6 +304,7 @@ impl Making<'_> {
     fn collector(&self, watched: &str, role: Role, tag: &str, start: Phase, limit_ms: u64) -> PlannedProcess {
         let collect = &self.experiment.collect;
         let name = format!("collect-{watched}");
+        let run_dir = format!("{}/{role}-{tag}-${{UTC}}", self.dir());
         let words = [
             ("--role", role.to_string()),
             ("--pid", format!("${{PID:{watched}}}")),
@@ -313,7 +314,7 @@ impl Making<'_> {
             ("--duration", format!("{}s", limit_ms.div_ceil(1_000) + 60)),
             ("--interval", format!("{}ms", ms(collect.interval.0))),
             ("--tag", tag.to_owned()),
-            ("--out", self.dir()),
+            ("--run-dir", run_dir.clone()),
         ];
         let mut argv = vec![self.tools.path("collector")];
         argv.extend(words.into_iter().flat_map(|(flag, value)| [flag.to_owned(), value]));
@@ -323,10 +324,10 @@ impl Making<'_> {
             kind: ProcessKind::Collector,
             argv,
             start,
-            awaits_ready: false,
+            awaits_ready: true,
             ends_by_itself: false,
             connections: None,
-            run_dir: None,
+            run_dir,
         }
     }
 
@@ -359,7 +360,7 @@ impl Making<'_> {
             awaits_ready: load.start == Start::Ramp,
             ends_by_itself: load.ends == Ends::ByItself,
             connections: connections(load, &variables)?,
-            run_dir: Some(run_dir),
+            run_dir,
             log: self.log(&load.name),
         })
     }

@@ -140,13 +140,14 @@ pub(crate) struct PlannedProcess {
     pub(crate) argv: Vec<String>,
     /// Started at the beginning of this phase; a collector of another process, with that process.
     pub(crate) start: Phase,
-    /// Whether the next one waits until this one's events say `ready`.
+    /// Whether the next one waits for this one: for a load until its events say `ready`, for a collector until it has its
+    /// first sample.
     pub(crate) awaits_ready: bool,
     pub(crate) ends_by_itself: bool,
     /// Connections that must be held: the role-count gate.
     pub(crate) connections: Option<u64>,
-    /// The directory that it writes; a collector makes its own and prints it.
-    pub(crate) run_dir: Option<String>,
+    /// The run directory that it writes.
+    pub(crate) run_dir: String,
     /// Its standard output and error.
     pub(crate) log: String,
 }

