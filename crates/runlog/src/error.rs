@@ -7,18 +7,20 @@ use std::path::{Path, PathBuf};
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// A failure that leaves nothing to work with. Damage that leaves something is a [`Warning`].
+///
+/// The text is complete in itself: it ends with the reason, so there is no further `source()` to print.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// A file or directory could not be made, read or written.
-    #[error("cannot {action} {}: {source}", path.display())]
+    #[error("cannot {action} {}: {reason}", path.display())]
     Io {
         /// The verb: `read`, `create`, `append to`.
         action: &'static str,
         /// What it was tried on.
         path: PathBuf,
         /// What the system answered.
-        source: std::io::Error,
+        reason: std::io::Error,
     },
     /// A run directory must be new: mixing two runs in one would make both worthless.
     #[error("run directory {} is not empty: give a new directory, or remove what is in it", path.display())]
@@ -27,22 +29,22 @@ pub enum Error {
         path: PathBuf,
     },
     /// A JSON file is not what it should be.
-    #[error("{}: not valid: {source}", path.display())]
+    #[error("{}: not valid: {reason}", path.display())]
     Json {
         /// The file.
         path: PathBuf,
         /// Line, column and reason.
-        source: serde_json::Error,
+        reason: serde_json::Error,
     },
     /// `RUNLOG_CONTEXT` is set and is not a context.
-    #[error("environment variable {variable} is not a run context: {source}; value: {value:?}")]
+    #[error("environment variable {variable} is not a run context: {reason}; value: {value:?}")]
     Context {
         /// The variable's name.
         variable: &'static str,
         /// What it holds.
         value: String,
         /// Why it does not parse.
-        source: serde_json::Error,
+        reason: serde_json::Error,
     },
     /// A CSV file has no usable header.
     #[error("{}:1: {reason}", path.display())]
@@ -87,7 +89,7 @@ pub enum Error {
 
 impl Error {
     pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Error {
-        move |source| Error::Io { action, path: path.to_owned(), source }
+        move |reason| Error::Io { action, path: path.to_owned(), reason }
     }
 }
 

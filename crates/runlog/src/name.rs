@@ -75,7 +75,7 @@ impl Context {
         let value = value.to_string_lossy().into_owned();
         match serde_json::from_str(&value) {
             Ok(context) => Ok(Some(context)),
-            Err(source) => Err(Error::Context { variable: Self::VARIABLE, value, source }),
+            Err(reason) => Err(Error::Context { variable: Self::VARIABLE, value, reason }),
         }
     }
 

@@ -73,7 +73,7 @@ pub fn plan(experiment: &Path) -> Result<Option<serde_json::Value>> {
         return Ok(None);
     }
     let text = fs::read_to_string(&path).map_err(Error::io("read", &path))?;
-    serde_json::from_str(&text).map(Some).map_err(|source| Error::Json { path, source })
+    serde_json::from_str(&text).map(Some).map_err(|reason| Error::Json { path, reason })
 }
 
 impl Run {
@@ -183,7 +183,7 @@ impl Run {
             return Ok(None);
         }
         let text = fs::read_to_string(&path).map_err(Error::io("read", &path))?;
-        Summary::from_json(&text).map(Some).map_err(|source| Error::Json { path, source })
+        Summary::from_json(&text).map(Some).map_err(|reason| Error::Json { path, reason })
     }
 
     /// The intervals of `latency.hlog`, values in ns.

@@ -128,15 +128,15 @@ impl RunDir {
 
     fn write_json(&self, name: &str, value: &impl Serialize) -> Result<()> {
         let (path, temporary) = (self.path.join(name), self.path.join(format!(".{name}.tmp")));
-        let mut text = serde_json::to_vec_pretty(value).map_err(|source| Error::Json { path: path.clone(), source })?;
+        let mut text = serde_json::to_vec_pretty(value).map_err(|reason| Error::Json { path: path.clone(), reason })?;
         text.push(b'\n');
         let written = File::create(&temporary).and_then(|mut file| {
             file.write_all(&text)?;
             file.sync_all()
         });
-        written.and_then(|()| fs::rename(&temporary, &path)).map_err(|source| {
+        written.and_then(|()| fs::rename(&temporary, &path)).map_err(|reason| {
             let _ = fs::remove_file(&temporary);
-            Error::Io { action: "write", path, source }
+            Error::Io { action: "write", path, reason }
         })
     }
 }
@@ -234,9 +234,9 @@ impl TableWriter {
                 self.whole_bytes += bytes;
                 Ok(())
             }
-            Err(source) => {
+            Err(reason) => {
                 self.cut_back();
-                Err(Error::Io { action: "append to", path: self.path.clone(), source })
+                Err(Error::Io { action: "append to", path: self.path.clone(), reason })
             }
         }
     }
@@ -378,7 +378,7 @@ impl EventLog {
     /// # Errors
     /// The disk does not take it.
     pub fn append(&mut self, event: &Event) -> Result<()> {
-        let encoded = serde_json::to_vec(event).map_err(|source| Error::Json { path: self.path.clone(), source });
+        let encoded = serde_json::to_vec(event).map_err(|reason| Error::Json { path: self.path.clone(), reason });
         let mut line = encoded?;
         line.push(b'\n');
         self.file.write_all(&line).map_err(Error::io("append to", &self.path))

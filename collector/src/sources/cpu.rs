@@ -1,0 +1,123 @@
+//! `/proc/stat`: CPU time by class, for the host and each core; context switches, interrupts, softirqs.
+
+use anyhow::{Context, Result};
+use procfs::{CpuTime, FromBufReadSI, KernelStats, current_system_info};
+use runlog::columns::{self, CORE_CLASSES};
+
+use crate::procfile::ProcFile;
+use crate::row::Row;
+use crate::sources::Source;
+
+/// The CPUs of the host.
+#[derive(Debug)]
+pub(crate) struct Cpu {
+    stat: ProcFile,
+}
+
+impl Cpu {
+    /// Opens the source.
+    pub(crate) fn open() -> Result<Cpu> {
+        Ok(Cpu { stat: ProcFile::open("/proc/stat").context("/proc/stat")? })
+    }
+
+    /// Number of cores that `/proc/stat` lists now.
+    pub(crate) fn cores(&mut self) -> Result<usize> {
+        let text = self.stat.read().context("/proc/stat")?;
+        Ok(text.lines().filter(|line| line.starts_with("cpu") && !line.starts_with("cpu ")).count())
+    }
+}
+
+impl Source for Cpu {
+    fn name(&self) -> &'static str {
+        "cpu"
+    }
+
+    fn sample(&mut self, row: &mut Row) -> Result<()> {
+        fill(self.stat.read().context("/proc/stat")?, row)
+    }
+}
+
+fn fill(text: &str, row: &mut Row) -> Result<()> {
+    let stats = KernelStats::from_buf_read(text.as_bytes(), current_system_info()).context("/proc/stat")?;
+    row.set(columns::CTXT, stats.ctxt);
+    fill_host(&stats.total, row);
+    stats.cpu_time.iter().for_each(|core| row.push_core(core_ticks(core)));
+    if let (Some(running), Some(blocked)) = (stats.procs_running, stats.procs_blocked) {
+        row.set(columns::PROCS_RUNNING, running.into());
+        row.set(columns::PROCS_BLOCKED, blocked.into());
+    }
+    // The library leaves these two lines out. `intr` begins with the sum over all sources; `softirq` with the sum and
+    // then one number per class: HI, TIMER, NET_TX, NET_RX, ... (kernel/softirq.c).
+    let number =
+        |line: &str, index: usize| text.lines().find_map(|l| l.strip_prefix(line))?.split(' ').nth(index)?.parse().ok();
+    if let Some(interrupts) = number("intr ", 0) {
+        row.set(columns::INTR, interrupts);
+    }
+    if let (Some(net_tx), Some(net_rx)) = (number("softirq ", 3), number("softirq ", 4)) {
+        row.set(columns::SOFTIRQ_NET_TX, net_tx);
+        row.set(columns::SOFTIRQ_NET_RX, net_rx);
+    }
+    Ok(())
+}
+
+fn fill_host(total: &CpuTime, row: &mut Row) {
+    row.set(columns::CPU_USER_TICKS, total.user);
+    row.set(columns::CPU_NICE_TICKS, total.nice);
+    row.set(columns::CPU_SYSTEM_TICKS, total.system);
+    row.set(columns::CPU_IDLE_TICKS, total.idle);
+    let rest = [
+        (columns::CPU_IOWAIT_TICKS, total.iowait),
+        (columns::CPU_IRQ_TICKS, total.irq),
+        (columns::CPU_SOFTIRQ_TICKS, total.softirq),
+        (columns::CPU_STEAL_TICKS, total.steal),
+    ];
+    for (column, ticks) in rest {
+        if let Some(ticks) = ticks {
+            row.set(column, ticks);
+        }
+    }
+}
+
+/// In the order of [`CORE_CLASSES`]: user with nice, system with hard interrupts.
+fn core_ticks(core: &CpuTime) -> [u64; CORE_CLASSES.len()] {
+    let or_zero = |ticks: Option<u64>| ticks.unwrap_or(0);
+    [
+        core.user + core.nice,
+        core.system + or_zero(core.irq),
+        or_zero(core.softirq),
+        or_zero(core.steal),
+        or_zero(core.iowait),
+        core.idle,
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_of_a_kernel_6_8() {
+        let text = "cpu  10 1 20 300 4 5 6 7 0 0\ncpu0 4 1 8 150 1 2 3 4 0 0\ncpu1 6 0 12 150 3 3 3 3 0 0\n\
+                    intr 74511292 0 9 0\nctxt 14204205\nbtime 1767080000\nprocesses 2000\nprocs_running 2\nprocs_blocked 1\n\
+                    softirq 100 1 2 3 88418 5 6 7 8 9 10\n";
+        let mut row = Row::default();
+        fill(text, &mut row).unwrap();
+        for (column, value) in [
+            (columns::CTXT, 14_204_205),
+            (columns::INTR, 74_511_292),
+            (columns::SOFTIRQ_NET_TX, 3),
+            (columns::SOFTIRQ_NET_RX, 88_418),
+            (columns::CPU_USER_TICKS, 10),
+            (columns::CPU_IOWAIT_TICKS, 4),
+            (columns::CPU_STEAL_TICKS, 7),
+            (columns::PROCS_BLOCKED, 1),
+        ] {
+            assert_eq!(row.get(column), Some(value), "{column}");
+        }
+    }
+
+    #[test]
+    fn text_of_another_form_is_an_error() {
+        assert!(fill("cpu 1\n", &mut Row::default()).is_err());
+    }
+}
