@@ -125,6 +125,9 @@ fn run(selection: &Selection, yes: bool) -> Result<ExitCode> {
     introduce(&plan);
     let signals = local::Signals::listen()?;
     let outcome = local::run(&plan, &signals)?;
+    for (step, reasons) in &outcome.failed {
+        eprintln!("failed point: {step}: {}", reasons.join("; "));
+    }
     if outcome.steps_done > 0 {
         report(&plan, &tools)?;
     }
@@ -146,7 +149,8 @@ fn introduce(plan: &Plan) {
     eprintln!("{}: {}", plan.name, plan.title);
     for target in &plan.targets {
         let version = target.version.as_deref().unwrap_or("version unknown");
-        eprintln!("  {} = {}: {version} ({})", target.label, target.title, target.exe);
+        let again = if target.name == target.file { "" } else { ", once more" };
+        eprintln!("  {} = {}{again}: {version} ({})", target.label, target.title, target.exe);
     }
     for note in &plan.notes {
         eprintln!("  note: {note}");
@@ -173,9 +177,6 @@ fn report(plan: &Plan, tools: &Tools) -> Result<()> {
 /// The last lines, and the exit code.
 fn conclude(plan: &Plan, outcome: &local::Outcome) -> ExitCode {
     let total = plan.steps.len();
-    for (step, reasons) in &outcome.failed {
-        eprintln!("failed point: {step}: {}", reasons.join("; "));
-    }
     let page = report_page(plan);
     if page.is_file() {
         println!("{}", page.display());
