@@ -1,5 +1,6 @@
 //! CONNECT (section 3.1): finding the worker that the client belongs to, taking over, making or resuming the session.
 
+use mio::net::TcpStream;
 use mqtt_wire::packet::Will;
 use mqtt_wire::properties::Carrier;
 use mqtt_wire::{
@@ -62,7 +63,20 @@ impl Worker {
             return;
         }
         let Transport::Tcp(stream) = conn.transport;
+        self.pass_on(stream, owner, bytes);
+    }
+
+    /// Sends a connection, with what was read from it, to the worker that its client belongs to.
+    pub(super) fn pass_on(&mut self, stream: TcpStream, owner: u16, bytes: &[u8]) {
         self.send(owner, Mail::Adopt(Box::new(Adopted { stream, bytes: bytes.to_vec() })));
+    }
+
+    /// The worker to which a client belongs whose first bytes these are, when they say so.
+    pub(super) fn owner_of_first(&self, bytes: &[u8]) -> Option<u16> {
+        let frame = Frame::split(bytes, self.settings.limits.max_packet_bytes).ok()??;
+        let connect = frame.packet_type().ok().filter(|&first| first == PacketType::Connect);
+        let connect = connect.and_then(|_| Connect::decode(&frame).ok())?;
+        (!connect.client_id.is_empty()).then(|| self.owner(self.hash(connect.client_id)))
     }
 
     /// What the specification lets a server refuse, and our limits.

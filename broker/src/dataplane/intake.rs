@@ -3,12 +3,13 @@
 use std::io::{self, Read};
 
 use mio::Interest as Readiness;
+use mio::net::TcpStream;
 use mqtt_wire::{AckKind, DecodeError, Frame, Packet};
 
 use super::conn::{Conn, ConnRef, State, Transport};
 use super::lifecycle::{End, Timer};
 use super::mail::Adopted;
-use super::settings::{ACCEPTS_PER_TURN, LARGE_PARTIAL_BYTES, READ_BYTES, TICK_NS};
+use super::settings::{ACCEPT_RETRY_NS, ACCEPTS_PER_TURN, LARGE_PARTIAL_BYTES, READ_BYTES, TICK_NS};
 use super::worker::Worker;
 
 /// What a read left behind.
@@ -33,20 +34,45 @@ impl Worker {
             match self.listeners[listener].accept() {
                 Ok((stream, _)) => {
                     self.counters.accepted += 1;
-                    // Not fatal: the connection works without, only slower.
-                    let _ = stream.set_nodelay(true);
-                    self.admit(Transport::Tcp(stream));
+                    self.greet(stream);
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
                 Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
                 Err(error) => {
-                    // Out of descriptors or memory: connections wait in the backlog until the next event.
+                    // Out of descriptors or memory: connections wait in the backlog, and no event tells of them again.
                     tracing::warn!(%error, "cannot accept a connection");
+                    self.wheel.schedule(self.now_ns + ACCEPT_RETRY_NS, Timer::Accept(listener));
                     return false;
                 }
             }
         }
         true
+    }
+
+    /// Reads from a connection before it is watched: in a storm CONNECT is mostly there already, and a client that
+    /// belongs to another worker is handed over without having been registered here.
+    fn greet(&mut self, mut stream: TcpStream) {
+        let mut buffer = std::mem::take(&mut self.read_buffer);
+        match stream.read(&mut buffer) {
+            Ok(0) => {}
+            Ok(length) => {
+                let bytes = &buffer[..length];
+                match self.owner_of_first(bytes) {
+                    Some(owner) if owner != self.id => self.pass_on(stream, owner, bytes),
+                    _ => {
+                        if let Some(at) = self.admit(Transport::Tcp(stream)) {
+                            self.take_mail();
+                            self.take_in(at, bytes);
+                        }
+                    }
+                }
+            }
+            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {
+                self.admit(Transport::Tcp(stream));
+            }
+            Err(error) => tracing::debug!(%error, "a connection ended before it began"),
+        }
+        self.read_buffer = buffer;
     }
 
     /// Gives a connection its place and its first deadline. `None`: there is no room, it is closed.
@@ -81,9 +107,8 @@ impl Worker {
     /// Takes over a connection that another worker accepted.
     pub(super) fn adopt(&mut self, adopted: Adopted) {
         let Some(at) = self.admit(Transport::Tcp(adopted.stream)) else { return };
+        // What has arrived since raises an event: registering looks at the socket.
         self.take_in(at, &adopted.bytes);
-        // What arrived between the two registrations raises no event of its own.
-        self.list_readable(at);
     }
 
     /// Notes that a connection has something to read.

@@ -27,6 +27,8 @@ pub(super) enum Timer {
     Will(SessionRef, u32),
     /// Consumers may have stalled: their publishers go on.
     Stall(SessionRef),
+    /// A listener that could not accept tries again.
+    Accept(usize),
 }
 
 impl Worker {
@@ -47,6 +49,7 @@ impl Worker {
                     }
                 }
                 Timer::Stall(session) => self.check_stall(session),
+                Timer::Accept(listener) => self.accepting.push(listener),
             }
         }
     }
@@ -102,6 +105,8 @@ impl Worker {
             }
         }
         let clean = disconnect.reason == ReasonCode::SUCCESS;
+        // What was acknowledged in this turn is still to be told.
+        self.write_now(at);
         self.close(at, if clean { End::Clean } else { End::Abnormal });
         Ok(())
     }

@@ -12,6 +12,8 @@ pub(super) const READ_BYTES: usize = 256 * 1024;
 pub(super) const LARGE_PARTIAL_BYTES: usize = 64 * 1024;
 /// Connections accepted per listener and turn, so that a storm does not starve those that are served.
 pub(super) const ACCEPTS_PER_TURN: usize = 256;
+/// Pause of a listener that could not accept for want of descriptors or memory.
+pub(super) const ACCEPT_RETRY_NS: u64 = 100_000_000;
 /// Messages in a session's queue from which on publishers to it are paused, and down to which they stay paused.
 pub(super) const QUEUE_HIGH: usize = 1_000;
 /// See [`QUEUE_HIGH`].

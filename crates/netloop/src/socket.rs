@@ -79,7 +79,8 @@ pub fn finish_connect(stream: &TcpStream) -> io::Result<()> {
 }
 
 /// A listener that other listeners on the same address may share connections with (`SO_REUSEPORT`): the kernel divides
-/// new connections among them.
+/// new connections among them. They come with `TCP_NODELAY`, which Linux lets them inherit: one system call less for
+/// each.
 ///
 /// # Errors
 /// What `socket`, `bind` or `listen` said.
@@ -87,6 +88,7 @@ pub fn listen(addr: SocketAddr, backlog: u32) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(addr), Type::STREAM.nonblocking().cloexec(), Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
     socket.set_reuse_port(true)?;
+    socket.set_tcp_nodelay(true)?;
     socket.bind(&addr.into())?;
     socket.listen(backlog.min(i32::MAX as u32).cast_signed())?;
     Ok(TcpListener::from_std(socket.into()))
