@@ -182,9 +182,10 @@ impl Distribution {
     }
 
     fn add(&mut self, other: &Self) {
-        if let Some(other) = &other.0 {
-            let sum = self.0.get_or_insert_with(|| Box::new(hlog::histogram()));
-            sum.add(&**other).expect("both have the same bounds");
+        match (&mut self.0, &other.0) {
+            (_, None) => {}
+            (Some(sum), Some(other)) => sum.add(&**other).expect("both have the same bounds"),
+            (sum @ None, Some(other)) => *sum = Some(other.clone()),
         }
     }
 }

@@ -93,7 +93,7 @@ const COUNTERS: [Counter; 9] = [
 fn elapsed_text(elapsed: Duration) -> String {
     let seconds = elapsed.as_secs();
     let parts = [(seconds / 86_400, "d"), (seconds / 3_600 % 24, "h"), (seconds / 60 % 60, "m"), (seconds % 60, "s")];
-    let shown = parts.iter().skip_while(|(value, _)| *value == 0);
+    let shown = parts.iter().skip_while(|(value, unit)| *value == 0 && *unit != "s");
     shown.map(|(value, unit)| format!("{value}{unit}")).collect()
 }
 
@@ -103,7 +103,9 @@ mod tests {
 
     #[test]
     fn times_look_like_emqtt_benchs() {
-        for (seconds, text) in [(1, "1s"), (60, "1m0s"), (88, "1m28s"), (3_605, "1h0m5s"), (90_000, "1d1h0m0s")] {
+        for (seconds, text) in
+            [(0, "0s"), (1, "1s"), (60, "1m0s"), (88, "1m28s"), (3_605, "1h0m5s"), (90_000, "1d1h0m0s")]
+        {
             assert_eq!(elapsed_text(Duration::from_secs(seconds)), text);
         }
     }

@@ -41,7 +41,6 @@ pub(crate) fn run(settings: Settings) -> Result<bool> {
         console: Console::start(&settings, started_ns),
         record,
         series: Series::default(),
-        interval: Series::default(),
         connect_failures: BTreeMap::new(),
         disconnects: BTreeMap::new(),
         next_line_ns: started_ns + LINE_NS,
@@ -159,8 +158,6 @@ struct Reporter {
     record: Record,
     /// Of the whole run.
     series: Series,
-    /// Since the last row of counters.
-    interval: Series,
     connect_failures: BTreeMap<String, u64>,
     disconnects: BTreeMap<String, u64>,
     started_ns: u64,
@@ -298,7 +295,7 @@ impl Reporter {
         thread::sleep(Duration::from_nanos(wake_ns.saturating_sub(now_ns)));
     }
 
-    /// Takes what the workers have put on their boards.
+    /// Adds up the workers' numbers, and takes the failures that they have put on their boards.
     fn collect(&mut self) -> Tally {
         let mut sum = Tally::default();
         let mut failures: BTreeMap<String, u64> = BTreeMap::new();
@@ -306,11 +303,9 @@ impl Reporter {
         for board in &self.crew.boards {
             let mut board = board.lock().unwrap_or_else(PoisonError::into_inner);
             sum.add(&board.tally);
-            let series = std::mem::take(&mut board.series);
             endings.append(&mut board.endings);
             let new = std::mem::take(&mut board.connect_failures);
             drop(board);
-            self.interval.add(&series);
             new.into_iter().for_each(|(reason, count)| *failures.entry(reason).or_default() += count);
         }
         self.record.endings(&endings);
@@ -337,8 +332,13 @@ impl Reporter {
         self.console.progress(tally, ready);
     }
 
+    /// A row of counters, and what was measured since the last one.
     fn row(&mut self, tally: &Tally) {
-        let interval = std::mem::take(&mut self.interval);
+        let mut interval = Series::default();
+        for board in &self.crew.boards {
+            let series = std::mem::take(&mut board.lock().unwrap_or_else(PoisonError::into_inner).series);
+            interval.add(&series);
+        }
         self.record.interval(tally, &interval, self_cpu_us());
         self.series.add(&interval);
     }

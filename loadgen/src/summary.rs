@@ -62,12 +62,12 @@ impl Outcome<'_> {
     /// broker can do:
     ///
     /// - a worker thread used more than [`BUSY_LIMIT`] of a core between ready and the end of the load; or
-    /// - the 99th percentile of the *own* send lag exceeds [`OWN_LAG_LIMIT_NS`]. Own lag is the lag of messages whose
+    /// - the 99th percentile of the *own* send lag exceeds [`OWN_LAG_LIMIT_US`] (and there are messages
+    ///   enough to know it). Own lag is the lag of messages whose
     ///   client was free to send when they became due; messages that waited for the window or the socket are left out,
     ///   because they waited for the peer.
     fn generator_limited(&self) -> bool {
-        let own_lag = self.series.own_lag.histogram();
-        let late = own_lag.is_some_and(|lag| lag.value_at_quantile(0.99) > OWN_LAG_LIMIT_NS);
+        let late = percentiles(&self.series.own_lag).p99.is_some_and(|lag_us| lag_us > OWN_LAG_LIMIT_US);
         late || self.busiest_worker > BUSY_LIMIT
     }
 
@@ -200,4 +200,4 @@ fn list(by_reason: &BTreeMap<String, u64>) -> String {
 /// Share of a core from which on a worker counts as saturated.
 const BUSY_LIMIT: f64 = 0.9;
 /// Own send lag (99th percentile) from which on the plan was not kept: 25 times the pacing quantum.
-const OWN_LAG_LIMIT_NS: u64 = 5_000_000;
+const OWN_LAG_LIMIT_US: f64 = 5_000.0;

@@ -1,0 +1,209 @@
+//! A proxy between loadgen and Mosquitto that does known damage, and the accounts that must show exactly that.
+
+use std::collections::VecDeque;
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
+
+use mqtt_wire::{Frame, PacketType};
+use runlog::summary::ReceiveSummary;
+
+use crate::support::{Loadgen, Mosquitto, wait_until};
+
+/// What happens to a frame on its way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    Pass,
+    Drop,
+    Repeat,
+    /// Changes one byte of the payload.
+    Damage,
+    /// Lets the next one of its kind go first.
+    Overtaken,
+    /// Passes it after a pause.
+    Delay(Duration),
+}
+
+/// Which way a frame goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    ToBroker,
+    ToClient,
+}
+
+/// A TCP proxy that gives the `n`-th frame of one type, on one way, a fate.
+struct Proxy {
+    addr: SocketAddr,
+    seen: Arc<AtomicU64>,
+}
+
+impl Proxy {
+    fn start(
+        broker: SocketAddr,
+        way: Way,
+        packet_type: PacketType,
+        fate: impl Fn(u64) -> Fate + Send + Sync + 'static,
+    ) -> Self {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let addr = listener.local_addr().unwrap();
+        let (seen, fate) = (Arc::new(AtomicU64::new(0)), Arc::new(fate));
+        let counter = seen.clone();
+        thread::spawn(move || {
+            for client in listener.incoming().map_while(Result::ok) {
+                let broker = TcpStream::connect(broker).unwrap();
+                for (one, other, this_way) in [
+                    (client.try_clone().unwrap(), broker.try_clone().unwrap(), Way::ToBroker),
+                    (broker, client, Way::ToClient),
+                ] {
+                    let (fate, counter) = (fate.clone(), counter.clone());
+                    thread::spawn(move || {
+                        let chosen = |frame: &Frame| {
+                            let hit = this_way == way && frame.packet_type() == Ok(packet_type);
+                            if hit { fate(counter.fetch_add(1, Ordering::SeqCst)) } else { Fate::Pass }
+                        };
+                        pump(one, &other, chosen);
+                        let _ = other.shutdown(Shutdown::Both);
+                    });
+                }
+            }
+        });
+        Self { addr, seen }
+    }
+}
+
+/// Copies frames until either side ends.
+fn pump(mut from: TcpStream, mut to: &TcpStream, fate: impl Fn(&Frame) -> Fate) {
+    let (mut bytes, mut held): (Vec<u8>, VecDeque<Vec<u8>>) = (Vec::new(), VecDeque::new());
+    let mut buf = [0; 65_536];
+    while let Ok(count) = from.read(&mut buf) {
+        if count == 0 {
+            break;
+        }
+        bytes.extend_from_slice(&buf[..count]);
+        let (mut used, mut out) = (0, Vec::new());
+        while let Some(frame) = Frame::split(&bytes[used..], u32::MAX).expect("both ends speak MQTT") {
+            used += frame.raw.len();
+            match fate(&frame) {
+                Fate::Drop => continue,
+                Fate::Overtaken => {
+                    held.push_back(frame.raw.to_vec());
+                    continue;
+                }
+                Fate::Pass => out.extend_from_slice(frame.raw),
+                Fate::Repeat => out.extend_from_slice(&[frame.raw, frame.raw].concat()),
+                Fate::Damage => {
+                    out.extend_from_slice(frame.raw);
+                    *out.last_mut().expect("a frame has bytes") ^= 0x40;
+                }
+                Fate::Delay(pause) => {
+                    thread::sleep(pause);
+                    out.extend_from_slice(frame.raw);
+                }
+            }
+            held.drain(..).for_each(|frame| out.extend(frame));
+        }
+        bytes.drain(..used);
+        if to.write_all(&out).is_err() {
+            break;
+        }
+    }
+}
+
+/// One subscriber behind a proxy that deals out `fate`; one publisher that sends `limit` messages.
+fn receive_through(fate: impl Fn(u64) -> Fate + Send + Sync + 'static, limit: u64) -> Option<ReceiveSummary> {
+    let broker = Mosquitto::start()?;
+    let proxy = Proxy::start(broker.addr, Way::ToClient, PacketType::Publish, fate);
+    let sub = Loadgen::start("sub", proxy.addr, "-c 1 -q 0 -t bad/net");
+    sub.wait_ready();
+    let publish = Loadgen::start("pub", broker.addr, &format!("-c 1 -q 1 -t bad/net -I 1 -s 64 -L {limit}")).finish();
+    assert_eq!(publish.code, Some(0), "{}", publish.output);
+    wait_until("all frames have reached the proxy", || proxy.seen.load(Ordering::SeqCst) == limit);
+    // What the proxy has seen it has passed on within a turn; SIGTERM lets loadgen read up to the end of the stream.
+    thread::sleep(Duration::from_millis(200));
+    let end = sub.stop();
+    assert_eq!(end.code, Some(0), "{}", end.output);
+    end.assert_run_dir_complete();
+    end.summary.receive
+}
+
+#[test]
+fn each_kind_of_damage_is_counted_exactly() {
+    let fate = |n: u64| match n % 20 {
+        3 | 4 => Fate::Drop,
+        7 => Fate::Repeat,
+        11 => Fate::Damage,
+        15 => Fate::Overtaken,
+        _ => Fate::Pass,
+    };
+    let Some(received) = receive_through(fate, 400) else { return };
+    assert_eq!(received.corrupted, 20);
+    assert_eq!(received.duplicated, 20);
+    assert_eq!(received.out_of_order, 20);
+    // A damaged message names no sender that could be trusted: its number is missing as well.
+    assert_eq!(received.lost, 40 + 20);
+    assert_eq!(received.delivered, 400 - 60);
+    assert_eq!(received.latency_us.count, 340, "each message once");
+}
+
+#[test]
+fn the_first_messages_of_a_sender_are_missed_too() {
+    let fate = |n: u64| if n < 5 { Fate::Drop } else { Fate::Pass };
+    let Some(received) = receive_through(fate, 100) else { return };
+    assert_eq!((received.lost, received.delivered), (5, 95));
+}
+
+/// Open loop: a peer that acknowledges slowly changes what is sent and when, and not what was offered.
+#[test]
+fn a_full_window_delays_messages_and_the_plan_goes_on() {
+    let Some(broker) = Mosquitto::start() else { return };
+    let pause = Duration::from_millis(100);
+    let proxy = Proxy::start(broker.addr, Way::ToClient, PacketType::PubAck, move |_| Fate::Delay(pause));
+    let end = Loadgen::start("pub", proxy.addr, "-c 1 -q 1 -t slow -I 10 -F 1 --duration 3s").finish();
+    assert_eq!(end.code, Some(0), "{}", end.output);
+    let publish = end.summary.publish.as_ref().unwrap();
+    assert!(publish.attempted <= 32, "one per 100 ms at most: {}", publish.attempted);
+    assert!(publish.offered >= 200, "one per 10 ms: {}", publish.offered);
+    assert_eq!(publish.acked, publish.attempted);
+    assert_eq!(publish.send_lag_us.count, publish.attempted);
+    assert!(publish.late_max_us >= 1_000_000, "the last one sent was due long before: {} us", publish.late_max_us);
+    assert!(!end.summary.generator_limited, "the peer was the limit: {}", end.output);
+    assert!(end.output.contains("pub_overrun total="), "{}", end.output);
+}
+
+/// A QoS 2 PUBLISH that comes again before its PUBREL is one message.
+#[test]
+fn a_repeated_qos_2_publish_is_received_once() {
+    let Some(broker) = Mosquitto::start() else { return };
+    let proxy = Proxy::start(broker.addr, Way::ToClient, PacketType::Publish, |_| Fate::Repeat);
+    let sub = Loadgen::start("sub", proxy.addr, "-c 1 -q 2 -t twice --counters-interval 100ms");
+    sub.wait_ready();
+    let publish = Loadgen::start("pub", broker.addr, "-c 1 -q 2 -t twice -I 1 -L 50").finish();
+    assert_eq!(publish.code, Some(0), "{}", publish.output);
+    sub.wait_received(50);
+    let received = sub.stop().summary.receive.unwrap();
+    assert_eq!((received.delivered, received.duplicated, received.lost), (50, 0, 0));
+}
+
+/// The poison of one connection ends that connection, with the reason.
+#[test]
+fn bytes_that_are_not_mqtt_end_the_connection_with_a_reason() {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let addr = listener.local_addr().unwrap();
+    let kept = Arc::new(Mutex::new(Vec::new()));
+    let keep = kept.clone();
+    thread::spawn(move || {
+        for client in listener.incoming().map_while(Result::ok) {
+            let mut client = client;
+            let _ = client.read(&mut [0; 512]);
+            let _ = client.write_all(&b"HTTP/1.1 400 Bad Request\r\n".repeat(10));
+            keep.lock().unwrap().push(client);
+        }
+    });
+    let end = Loadgen::start("conn", addr, "-c 2 -i 1").finish();
+    assert_eq!(end.code, Some(1), "{}", end.output);
+    assert_eq!(end.summary.connect.by_reason.values().sum::<u64>(), 2);
+    assert_eq!(kept.lock().unwrap().len(), 2);
+}

@@ -1,0 +1,211 @@
+//! Processes of the tests: a broker, loadgen, and the files that they leave behind.
+
+use std::io::Write;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use runlog::{Event, EventKind, LoadSummary, Run};
+use tempfile::TempDir;
+
+/// Nothing in these tests takes so long unless it hangs.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A Mosquitto of our own on a free port; killed when dropped.
+pub(crate) struct Mosquitto {
+    child: Child,
+    pub(crate) addr: SocketAddr,
+    _dir: TempDir,
+}
+
+impl Mosquitto {
+    /// Starts one that takes everything, or says on the terminal that the test is skipped because there is none.
+    pub(crate) fn start() -> Option<Self> {
+        Self::with_settings("allow_anonymous true\nmax_queued_messages 0\nmax_inflight_messages 0\n")
+    }
+
+    pub(crate) fn with_settings(settings: &str) -> Option<Self> {
+        let dir = TempDir::new().unwrap();
+        let (addr, config) = (free_addr(), dir.path().join("mosquitto.conf"));
+        std::fs::write(&config, format!("listener {} 127.0.0.1\n{settings}", addr.port())).unwrap();
+        let child =
+            Command::new("mosquitto").arg("-c").arg(&config).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+        let Ok(child) = child else {
+            // Not eprintln: the test harness would swallow it.
+            let _ = writeln!(std::io::stderr(), "SKIPPED: mosquitto is not on PATH");
+            return None;
+        };
+        let broker = Self { child, addr, _dir: dir };
+        wait_until("mosquitto listens", || TcpStream::connect(addr).is_ok());
+        Some(broker)
+    }
+
+    /// SIGKILL.
+    pub(crate) fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
+impl Drop for Mosquitto {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A running loadgen with a run directory; killed when dropped.
+pub(crate) struct Loadgen {
+    child: Option<Child>,
+    pub(crate) run_dir: PathBuf,
+    _dir: TempDir,
+}
+
+impl Loadgen {
+    /// Starts `loadgen MODE ... -h HOST -p PORT --run-dir DIR`.
+    pub(crate) fn start(mode: &str, target: SocketAddr, args: &str) -> Self {
+        let dir = TempDir::new().unwrap();
+        let run_dir = dir.path().join("run");
+        let child = command(mode)
+            .args(["-h", &target.ip().to_string(), "-p", &target.port().to_string(), "--run-dir"])
+            .arg(&run_dir)
+            .args(args.split_whitespace())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        Self { child: Some(child), run_dir, _dir: dir }
+    }
+
+    /// Waits for the mark that all clients are ready.
+    pub(crate) fn wait_ready(&self) {
+        wait_until("loadgen is ready", || {
+            self.events().iter().any(|event| event.kind == EventKind::Phase && event.name == "ready")
+        });
+    }
+
+    /// Waits until so many messages have been received.
+    pub(crate) fn wait_received(&self, count: u64) {
+        wait_until("loadgen has received everything", || {
+            let counters = Run::open(&self.run_dir).counters();
+            counters.is_ok_and(|rows| rows.value.last().is_some_and(|row| row.received >= count))
+        });
+    }
+
+    pub(crate) fn events(&self) -> Vec<Event> {
+        Run::open(&self.run_dir).events().map(|events| events.value).unwrap_or_default()
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        let child = self.child.as_ref().expect("not finished yet");
+        kill(Pid::from_raw(child.id().cast_signed()), signal).unwrap();
+    }
+
+    /// Waits for its end.
+    pub(crate) fn finish(mut self) -> Finished {
+        let mut child = self.child.take().expect("finished once");
+        // The pipes hold more than these runs print; so the end can be awaited before they are read.
+        let deadline = Instant::now() + PATIENCE;
+        while child.try_wait().unwrap().is_none() {
+            if Instant::now() > deadline {
+                let _ = child.kill();
+                panic!("loadgen did not end in {PATIENCE:?}: {:?}", child.wait_with_output());
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        let output = child.wait_with_output().unwrap();
+        let text = std::fs::read_to_string(self.run_dir.join("summary.json")).expect("a summary was written");
+        let summary = serde_json::from_str(&text).unwrap();
+        Finished { code: output.status.code(), output: text_of(&output), summary, process: self }
+    }
+
+    /// SIGTERM, and its end.
+    pub(crate) fn stop(self) -> Finished {
+        self.signal(Signal::SIGTERM);
+        self.finish()
+    }
+}
+
+impl Drop for Loadgen {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+/// A loadgen that has ended; its run directory lives as long as this.
+pub(crate) struct Finished {
+    pub(crate) code: Option<i32>,
+    pub(crate) output: String,
+    pub(crate) summary: LoadSummary,
+    process: Loadgen,
+}
+
+impl Finished {
+    /// The run directory holds everything, undamaged, and its last row agrees with the summary.
+    pub(crate) fn assert_run_dir_complete(&self) {
+        let run = Run::open(self.run_dir());
+        assert!(run.warnings.is_empty(), "{:?}", run.warnings);
+        let meta = run.meta.as_ref().expect("meta.json");
+        assert_eq!((meta.tool.as_str(), meta.tag.as_str()), ("loadgen", self.summary.mode.as_str()));
+        assert!(meta.seed.is_some() && meta.config["clients"] == self.summary.clients);
+        let counters = run.counters().unwrap();
+        assert!(counters.warnings.is_empty(), "{:?}", counters.warnings);
+        let last = counters.value.last().expect("a row");
+        assert_eq!(last.connect_succ, self.summary.connect.succeeded);
+        assert_eq!(last.disconnected, self.summary.disconnected.total);
+        if let Some(publish) = &self.summary.publish {
+            let row = (last.offered, last.attempted, last.written, last.acked);
+            assert_eq!(row, (publish.offered, publish.attempted, publish.written, publish.acked));
+        }
+        let names: Vec<_> = self.process.events().iter().map(|event| event.name.clone()).collect();
+        assert_eq!(names.first().map(String::as_str), Some("ramp"), "{names:?}");
+        assert!(names.iter().any(|name| name == "drain"), "{names:?}");
+        let latency = run.latency().unwrap();
+        assert!(latency.warnings.is_empty(), "{:?}", latency.warnings);
+        assert_eq!(latency.value.is_empty(), self.summary.connect.succeeded == 0);
+    }
+
+    pub(crate) fn events(&self) -> Vec<Event> {
+        self.process.events()
+    }
+
+    pub(crate) fn run_dir(&self) -> &Path {
+        &self.process.run_dir
+    }
+}
+
+/// Runs loadgen to its end without a run directory.
+pub(crate) fn run(args: &str) -> Output {
+    let mut words = args.split_whitespace();
+    command(words.next().unwrap()).args(words).output().unwrap()
+}
+
+/// Everything that a process printed.
+pub(crate) fn text_of(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
+}
+
+pub(crate) fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !condition() {
+        assert!(Instant::now() < deadline, "waited {PATIENCE:?} until {what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// An address that nobody listens on, for the moment.
+pub(crate) fn free_addr() -> SocketAddr {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap()
+}
+
+fn command(mode: &str) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_loadgen"));
+    command.arg(mode).env_remove("RUNLOG_CONTEXT").stdin(Stdio::null());
+    command
+}
