@@ -30,8 +30,11 @@ use crate::worker::{Assignment, Worker};
 pub(crate) fn run(settings: Settings) -> Result<bool> {
     let signals = watch_signals()?;
     let settings = Arc::new(settings);
-    let sources = preflight(&settings)?;
-    let record = Record::create(&settings)?;
+    let Preflight { sources, beyond_local_range } = preflight(&settings)?;
+    let mut record = Record::create(&settings)?;
+    if beyond_local_range {
+        record.note("source ports beyond ip_local_port_range are used", json!({ "clients": settings.clients }));
+    }
     let started_ns = mono_ns();
     let wait_for_all = settings.publishing().is_some_and(|publish| publish.wait_for_all);
     let limit = settings.publishing().and_then(|publish| publish.limit);
@@ -55,13 +58,14 @@ pub(crate) fn run(settings: Settings) -> Result<bool> {
 }
 
 /// Everything that can be known to fail before the first connection.
-fn preflight(settings: &Settings) -> Result<Vec<Vec<SourcePlan>>> {
+fn preflight(settings: &Settings) -> Result<Preflight> {
     let clients = settings.clients as usize;
     let needed = u64::from(settings.clients) + DESCRIPTORS_BESIDE_CLIENTS + 3 * settings.threads as u64;
     ensure_open_files(needed).with_context(|| format!("-c {clients}"))?;
     source::check_present(&settings.ifaddrs).context("--ifaddr")?;
     let space = PortSpace::of_this_host()?;
     let mut plans: Vec<Vec<SourcePlan>> = (0..settings.threads).map(|_| Vec::new()).collect();
+    let mut beyond_local_range = false;
     for &remote in &settings.targets {
         let wanted = Wanted {
             remote,
@@ -71,9 +75,18 @@ fn preflight(settings: &Settings) -> Result<Vec<Vec<SourcePlan>>> {
             rotation: mix(u64::from(std::process::id())) as usize,
         };
         let planned = source::plan(&wanted, &space)?;
+        beyond_local_range |= planned.beyond_local_range;
         plans.iter_mut().zip(planned.workers).for_each(|(plans, plan)| plans.push(plan));
     }
-    Ok(plans)
+    Ok(Preflight { sources: plans, beyond_local_range })
+}
+
+/// What the preflight found.
+struct Preflight {
+    /// Source pairs: per worker, one plan per target.
+    sources: Vec<Vec<SourcePlan>>,
+    /// The connections need ports that the kernel would not choose itself.
+    beyond_local_range: bool,
 }
 
 /// Counts SIGINT and SIGTERM; the second ends the process at once.

@@ -62,10 +62,9 @@ impl Outcome<'_> {
     /// broker can do:
     ///
     /// - a worker thread used more than [`BUSY_LIMIT`] of a core between ready and the end of the load; or
-    /// - the 99th percentile of the *own* send lag exceeds [`OWN_LAG_LIMIT_US`] (and there are messages
-    ///   enough to know it). Own lag is the lag of messages whose
-    ///   client was free to send when they became due; messages that waited for the window or the socket are left out,
-    ///   because they waited for the peer.
+    /// - the 99th percentile of the *own* send lag exceeds [`OWN_LAG_LIMIT_US`], and there are messages enough to know
+    ///   it. Own lag is the lag of messages whose client was free to send when they became due; messages that waited for
+    ///   the window or the socket are left out, because they waited for the peer.
     fn generator_limited(&self) -> bool {
         let late = percentiles(&self.series.own_lag).p99.is_some_and(|lag_us| lag_us > OWN_LAG_LIMIT_US);
         late || self.busiest_worker > BUSY_LIMIT

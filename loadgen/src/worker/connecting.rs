@@ -54,8 +54,9 @@ impl Worker {
     /// Begins the connections that are due, as many as fit a turn.
     pub(super) fn begin_connections(&mut self, board: &mut Board) {
         for _ in 0..BEGUN_PER_TURN {
+            let Some(due_ns) = self.next_connection_ns() else { return };
             let now_ns = mono_ns();
-            if self.next_connection_ns().is_none_or(|due_ns| due_ns > now_ns) {
+            if due_ns > now_ns {
                 return;
             }
             let index = self.connecting.next;

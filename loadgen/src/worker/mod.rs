@@ -63,6 +63,8 @@ pub(crate) struct Worker {
     closing: closing::Closing,
     /// When the CPU time was read last.
     cpu_read_ns: u64,
+    /// The other one of the two lists of [`Share::senders`].
+    served: Vec<u32>,
     share: Share,
 }
 
@@ -116,6 +118,7 @@ impl Worker {
             connecting: connecting::Ramp::new(start_ns, sources),
             closing: closing::Closing::default(),
             cpu_read_ns: 0,
+            served: Vec::new(),
             clients: (0..count).map(|_| Client::default()).collect(),
             inlet: Inlet::new(READ_SIZE),
             unread: Vec::new(),

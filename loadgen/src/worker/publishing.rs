@@ -19,15 +19,20 @@ use crate::settings::PubSettings;
 impl Worker {
     /// Serves the publishers that have something to send, one write each.
     pub(super) fn send_what_is_due(&mut self, board: &mut Board) {
-        for index in std::mem::take(&mut self.share.senders) {
+        let settings = self.settings.clone();
+        let Some(publish) = settings.publishing().filter(|_| !self.share.senders.is_empty()) else { return };
+        // Two lists that change places: those served now, and those that have more for the next turn.
+        let mut served = std::mem::replace(&mut self.share.senders, std::mem::take(&mut self.served));
+        for index in served.drain(..) {
             let client = &mut self.clients[index as usize];
             if let Some(publisher) = &mut client.publisher {
                 publisher.listed = false;
-                if let Err(reason) = self.share.publish(client, index, board) {
+                if let Err(reason) = self.share.publish(client, index, publish, board) {
                     self.broken.push((index, reason));
                 }
             }
         }
+        self.served = served;
     }
 }
 
@@ -117,20 +122,25 @@ impl Share {
     }
 
     /// Sends the messages of one client that wait, as many as the window, the socket and a turn allow.
-    fn publish(&mut self, client: &mut Client, index: u32, board: &mut Board) -> Result<(), String> {
-        let settings = self.settings.clone();
-        let (Some(publish), Some(publisher)) = (settings.publishing(), &mut client.publisher) else { return Ok(()) };
+    fn publish(
+        &mut self,
+        client: &mut Client,
+        index: u32,
+        publish: &PubSettings,
+        board: &mut Board,
+    ) -> Result<(), String> {
+        let Some(publisher) = &mut client.publisher else { return Ok(()) };
         if client.stage != Stage::Ready || !client.outbox.is_empty() {
             publisher.held_up = publisher.waiting > 0;
             return Ok(());
         }
         let now_ns = mono_ns();
         let was_held_up = std::mem::take(&mut publisher.held_up);
-        let sender = self.first_sender.wrapping_add(index * settings.threads as u32 + self.index);
+        let sender = self.first_sender.wrapping_add(index * self.settings.threads as u32 + self.index);
         while self.out.len() < BATCH_BYTES && publisher.may_send() {
             let Some(due_ns) = next_due(publisher, now_ns, &self.control, &mut board.tally) else { break };
             let stamp = Stamp { sender, sequence: publisher.sequence, due_ns };
-            encode(publish, publisher, stamp, now_ns, settings.version, &mut self.out)?;
+            encode(publish, publisher, stamp, now_ns, self.settings.version, &mut self.out)?;
             self.ends.push(self.out.len());
             record_send(publish, &stamp, now_ns, was_held_up, board);
         }
