@@ -14,6 +14,7 @@ use topic_index::{FilterIndex, TopicMap};
 
 const ENTRIES: u64 = 1_000_000;
 const LOOKUPS: u64 = 1_000_000;
+const BATCH_LEN: usize = 50;
 
 type MakeFilter = fn(u64) -> String;
 
@@ -163,29 +164,33 @@ fn measure_retained() {
     println!("    {remove_ns}  remove");
 }
 
-/// Does an operation for each text.
+/// Does an operation for each text, in batches.
 fn each(texts: &[String], mut operation: impl FnMut(&str)) -> Cost {
-    let mut longest_us = 0;
-    let start = Instant::now();
-    for batch in texts.chunks(64) {
+    let mut batches_ns = Vec::with_capacity(texts.len() / BATCH_LEN + 1);
+    for batch in texts.chunks_exact(BATCH_LEN) {
         let start = Instant::now();
         for text in batch {
             operation(text);
         }
-        longest_us = longest_us.max(start.elapsed().as_micros());
+        batches_ns.push(start.elapsed().as_nanos() as f64);
     }
-    Cost { mean_ns: start.elapsed().as_nanos() as f64 / texts.len() as f64, longest_us }
+    batches_ns.sort_unstable_by(f64::total_cmp);
+    let at = |share: f64| batches_ns[(batches_ns.len() as f64 * share) as usize];
+    Cost { median_ns: at(0.5) / BATCH_LEN as f64, rare_us: at(0.999) / 1e3, longest_us: at(0.99999) / 1e3 }
 }
 
-/// What one operation took on average, and the longest batch of them: a table that grows shows there.
+/// What an operation takes: the median over batches, which other work on the machine does not move, and the slowest
+/// batches, in which a table grew or the machine did something else.
 struct Cost {
-    mean_ns: f64,
-    longest_us: u128,
+    median_ns: f64,
+    rare_us: f64,
+    longest_us: f64,
 }
 
 impl std::fmt::Display for Cost {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{:7.1} ns, longest batch of 64 {:6} us", self.mean_ns, self.longest_us)
+        let Self { median_ns, rare_us, longest_us } = self;
+        write!(f, "{median_ns:7.1} ns; batch of {BATCH_LEN}: p99.9 {rare_us:6.1} us, longest {longest_us:6.1} us")
     }
 }
 
