@@ -44,10 +44,12 @@ pub(super) struct Conn {
     pub(super) timer_at: u32,
     /// Seconds; 0: none.
     pub(super) keep_alive: u16,
-    /// Consumers for which this publisher waits; not read while above zero.
+    /// Consumers for which this publisher waits; while above zero its next PUBLISH is held back.
     pub(super) paused: u16,
     pub(super) state: State,
     pub(super) version: Version,
+    /// A PUBLISH is held back, and the socket is not read.
+    pub(super) held: bool,
     /// In the list of connections to read from.
     pub(super) listed: bool,
     /// There may be bytes to read that no event will announce again.
@@ -56,7 +58,7 @@ pub(super) struct Conn {
     pub(super) dirty: bool,
     /// The last write left something over: wait until the socket is writable.
     pub(super) blocked: bool,
-    /// The start of a packet whose end has not come, or packets held back while paused.
+    /// The start of a packet whose end has not come, or packets held back.
     pub(super) partial: Option<Box<Vec<u8>>>,
     pub(super) output: Option<Box<Output>>,
     pub(super) v5: Option<Box<V5>>,
@@ -101,6 +103,7 @@ impl Conn {
             timer_at: 0,
             keep_alive: 0,
             paused: 0,
+            held: false,
             state: State::AwaitingConnect,
             version: Version::V311,
             listed: false,

@@ -46,6 +46,8 @@ counters! {
     delivered,
     /// QoS 0 messages dropped because the connection did not take its output.
     dropped_slow_qos0,
+    /// QoS 0 messages dropped because the session was not connected.
+    dropped_offline_qos0,
     /// QoS 0 messages dropped because another worker's mailbox was full.
     dropped_mailbox_qos0,
     /// QoS 1 and 2 messages dropped because the session's queue was full.

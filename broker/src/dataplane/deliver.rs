@@ -20,7 +20,6 @@ use super::worker::Worker;
 pub(super) struct Encoder {
     /// By version class (3.x or 5.0) and by whether there is a packet identifier; empty: not encoded yet.
     frames: [Frame; 4],
-    sharing: bool,
     properties: PropertiesBuf,
 }
 
@@ -30,10 +29,19 @@ struct Frame {
     id_at: usize,
 }
 
+/// What the connection at the other end can take.
+#[derive(Clone, Copy, Debug)]
+struct Receiver {
+    version: Version,
+    max_bytes: usize,
+    now_ns: u64,
+    /// The message goes to several receivers: what is encoded for one may serve the next.
+    shared: bool,
+}
+
 /// How one receiver gets a message.
 #[derive(Clone, Copy, Debug)]
 struct Form<'a> {
-    version: Version,
     qos: QoS,
     retain: bool,
     dup: bool,
@@ -52,7 +60,8 @@ impl Worker {
         view: &MessageView<'_>,
         message: &mut Option<Message>,
     ) {
-        self.encoder.begin(matches.len() > 1 && view.payload.len() < SHARED_FRAME_BYTES);
+        let shared = matches.len() > 1 && view.payload.len() < SHARED_FRAME_BYTES;
+        self.encoder.forget();
         for each in matches.drain(..) {
             let Some(session) = self.sessions.get(each.session as usize) else { continue };
             let is_own = view.origin.slot == each.session
@@ -64,32 +73,40 @@ impl Worker {
             let qos = view.qos.min(options_qos(each.options));
             let retain = view.retain && options_retain_as_published(each.options);
             if qos == QoS::AtMostOnce {
-                self.deliver_unnumbered(each.session, &each.ids, retain, view);
+                self.deliver_unnumbered(each.session, &each.ids, retain, view, shared);
             } else {
                 let message = message.get_or_insert_with(|| Message::new(view, &mut self.scratch)).clone();
-                self.deliver_numbered(each.session, Pending { message, ids: each.ids, qos, retain }, view);
+                self.deliver_numbered(each.session, Pending { message, ids: each.ids, qos, retain }, view, shared);
             }
         }
     }
 
     /// QoS 0: now or never.
-    fn deliver_unnumbered(&mut self, slot: u32, ids: &SubscriptionIds, retain: bool, view: &MessageView<'_>) {
-        let Some(at) = self.make_way(slot) else { return };
+    fn deliver_unnumbered(
+        &mut self,
+        slot: u32,
+        ids: &SubscriptionIds,
+        retain: bool,
+        view: &MessageView<'_>,
+        shared: bool,
+    ) {
+        let Some(at) = self.make_way(slot) else {
+            self.counters.dropped_offline_qos0 += 1;
+            return;
+        };
         let conn = &mut self.conns[at.slot as usize];
         if conn.unsent_bytes() > self.settings.limits.max_output_bytes {
             self.counters.dropped_slow_qos0 += 1;
             return;
         }
-        let form =
-            Form { version: conn.version, qos: QoS::AtMostOnce, retain, dup: false, packet_id: 0, ids: ids.as_slice() };
-        let max = max_packet_bytes(conn);
+        let to = Receiver::of(conn, self.now_ns, shared);
+        let form = Form { qos: QoS::AtMostOnce, retain, dup: false, packet_id: 0, ids: ids.as_slice() };
         let output = output_of(conn, at, &mut self.dirty, &mut self.buffers);
-        let sent = self.encoder.append(view, form, max, self.now_ns, output);
-        sent.count(&mut self.counters);
+        self.encoder.append(view, to, form, output).count(&mut self.counters);
     }
 
     /// QoS 1 and 2: now, or when it is its turn.
-    fn deliver_numbered(&mut self, slot: u32, pending: Pending, view: &MessageView<'_>) {
+    fn deliver_numbered(&mut self, slot: u32, pending: Pending, view: &MessageView<'_>, shared: bool) {
         let now_ns = self.now_ns;
         let way = self.make_way(slot);
         let session = &mut self.sessions[slot as usize];
@@ -101,10 +118,9 @@ impl Worker {
             && self.conns[at.slot as usize].unsent_bytes() < OUTPUT_HIGH_BYTES
         {
             let conn = &mut self.conns[at.slot as usize];
-            let (version, max) = (conn.version, max_packet_bytes(conn));
+            let to = Receiver::of(conn, now_ns, shared);
             let output = output_of(conn, at, &mut self.dirty, &mut self.buffers);
-            send_numbered(flow, pending, version, max, now_ns, view, &mut self.encoder, output)
-                .count(&mut self.counters);
+            send_numbered(flow, pending, view, to, &mut self.encoder, output).count(&mut self.counters);
             return;
         }
         let limits = &self.settings.limits;
@@ -165,10 +181,9 @@ impl Worker {
         let session = &mut sessions[slot as usize];
         let (Some(flow), Some(conn)) = (&mut session.flow, conns.get_mut(session.conn as usize)) else { return };
         let at = ConnRef { slot: session.conn, generation: conn.generation };
-        let (version, max) = (conn.version, max_packet_bytes(conn));
-        encoder.begin(false);
+        let to = Receiver::of(conn, now_ns, false);
         if flow.unsent > 0 {
-            send_again(flow, version, now_ns, encoder, output_of(conn, at, dirty, buffers));
+            send_again(flow, to, encoder, output_of(conn, at, dirty, buffers));
         }
         while flow.unsent == 0 && conn.unsent_bytes() < OUTPUT_HIGH_BYTES {
             if flow.queue.front().is_some_and(|front| front.qos != QoS::AtMostOnce && !flow.has_room()) {
@@ -181,10 +196,10 @@ impl Worker {
             let output = output_of(conn, at, dirty, buffers);
             let sent = if pending.qos == QoS::AtMostOnce {
                 let ids = pending.ids.as_slice();
-                let form = Form { version, qos: pending.qos, retain: pending.retain, dup: false, packet_id: 0, ids };
-                encoder.append(&view, form, max, now_ns, output)
+                let form = Form { qos: pending.qos, retain: pending.retain, dup: false, packet_id: 0, ids };
+                encoder.append(&view, to, form, output)
             } else {
-                send_numbered(flow, pending, version, max, now_ns, &view, encoder, output)
+                send_numbered(flow, pending, &view, to, encoder, output)
             };
             sent.count(counters);
         }
@@ -250,7 +265,8 @@ impl Worker {
         }
     }
 
-    /// Stops or resumes reading from a publisher.
+    /// Lets a publisher's next PUBLISH wait, or no longer. Its acknowledgements are still acted upon: two clients that
+    /// publish to each other must not wait for each other.
     pub(super) fn pause_publisher(&mut self, publisher: SessionRef, paused: bool) {
         let Some(conn_slot) = self.session(publisher).map(|session| session.conn) else { return };
         let Some(conn) = self.conns.get_mut(conn_slot as usize) else { return };
@@ -260,7 +276,8 @@ impl Worker {
         }
         conn.paused = conn.paused.saturating_sub(1);
         let at = ConnRef { slot: conn_slot, generation: conn.generation };
-        if conn.paused == 0 {
+        if conn.paused == 0 && conn.held {
+            conn.held = false;
             self.list_readable(at);
         }
     }
@@ -285,14 +302,11 @@ impl Sent {
 }
 
 /// Puts a message into flight and writes it.
-#[allow(clippy::too_many_arguments, reason = "parts of a worker that are borrowed one by one")]
 fn send_numbered(
     flow: &mut Flow,
     pending: Pending,
-    version: Version,
-    max: usize,
-    now_ns: u64,
     view: &MessageView<'_>,
+    to: Receiver,
     encoder: &mut Encoder,
     output: &mut Vec<u8>,
 ) -> Sent {
@@ -300,8 +314,8 @@ fn send_numbered(
     let Ok(packet_id) = flow.window.push(Outgoing::Publish { pending, sent: true }) else {
         unreachable!("the caller has seen that an identifier is free");
     };
-    let form = Form { version, qos, retain, dup: false, packet_id, ids: ids.as_slice() };
-    let sent = encoder.append(view, form, max, now_ns, output);
+    let form = Form { qos, retain, dup: false, packet_id, ids: ids.as_slice() };
+    let sent = encoder.append(view, to, form, output);
     if sent != Sent::Written {
         flow.window.remove(packet_id);
     }
@@ -309,7 +323,7 @@ fn send_numbered(
 }
 
 /// Sends what was in flight when the last connection ended: PUBLISH with DUP, or PUBREL [MQTT-4.4.0-1].
-fn send_again(flow: &mut Flow, version: Version, now_ns: u64, encoder: &mut Encoder, output: &mut Vec<u8>) {
+fn send_again(flow: &mut Flow, to: Receiver, encoder: &mut Encoder, output: &mut Vec<u8>) {
     let room = usize::from(flow.send_max).saturating_sub(flow.in_flight());
     let mut again = 0;
     for (packet_id, outgoing) in flow.window.iter_mut().filter(|(_, outgoing)| !outgoing.is_sent()).take(room) {
@@ -317,10 +331,10 @@ fn send_again(flow: &mut Flow, version: Version, now_ns: u64, encoder: &mut Enco
             Outgoing::Publish { pending, sent } => {
                 *sent = true;
                 let ids = pending.ids.as_slice();
-                let form = Form { version, qos: pending.qos, retain: pending.retain, dup: true, packet_id, ids };
+                let form = Form { qos: pending.qos, retain: pending.retain, dup: true, packet_id, ids };
                 // Expired or not: a message once sent keeps its identifier until it is acknowledged.
                 let view = MessageView { expires_ns: NEVER, ..pending.message.view() };
-                encoder.append(&view, form, usize::MAX, now_ns, output);
+                encoder.append(&view, Receiver { max_bytes: usize::MAX, ..to }, form, output);
             }
             Outgoing::Released { sent } => {
                 *sent = true;
@@ -333,39 +347,35 @@ fn send_again(flow: &mut Flow, version: Version, now_ns: u64, encoder: &mut Enco
     flow.unsent -= again;
 }
 
-fn max_packet_bytes(conn: &Conn) -> usize {
-    match &conn.v5 {
-        Some(v5) if v5.max_packet_bytes != 0 => v5.max_packet_bytes as usize,
-        _ => usize::MAX,
+impl Receiver {
+    fn of(conn: &Conn, now_ns: u64, shared: bool) -> Self {
+        let max_bytes = match &conn.v5 {
+            Some(v5) if v5.max_packet_bytes != 0 => v5.max_packet_bytes as usize,
+            _ => usize::MAX,
+        };
+        Self { version: conn.version, max_bytes, now_ns, shared }
     }
 }
 
 impl Encoder {
-    /// A new message begins. `sharing`: it has several receivers.
-    fn begin(&mut self, sharing: bool) {
-        self.sharing = sharing;
+    /// A new message begins.
+    fn forget(&mut self) {
         self.frames.iter_mut().for_each(|frame| frame.bytes.clear());
     }
 
     /// Appends the message as one PUBLISH, unless it has expired or is too large for the receiver.
-    fn append(
-        &mut self,
-        view: &MessageView<'_>,
-        form: Form<'_>,
-        max: usize,
-        now_ns: u64,
-        output: &mut Vec<u8>,
-    ) -> Sent {
+    fn append(&mut self, view: &MessageView<'_>, to: Receiver, form: Form<'_>, output: &mut Vec<u8>) -> Sent {
+        let Receiver { version, max_bytes, now_ns, shared } = to;
         if view.expires_ns <= now_ns {
             return Sent::Expired;
         }
-        let own = form.version.has_properties() && (!form.ids.is_empty() || view.expires_ns != NEVER);
-        if !self.sharing || own {
-            let header = self.header(view, form, own, now_ns);
-            if header.packet_len(form.version) > max {
+        let own = version.has_properties() && (!form.ids.is_empty() || view.expires_ns != NEVER);
+        if !shared || own {
+            let header = self.header(view, to, form, own);
+            if header.packet_len(version) > max_bytes {
                 return Sent::TooLarge;
             }
-            return match header.encode(form.version, output) {
+            return match header.encode(version, output) {
                 Ok(()) => {
                     output.extend_from_slice(view.payload);
                     Sent::Written
@@ -374,11 +384,11 @@ impl Encoder {
             };
         }
         let numbered = form.qos != QoS::AtMostOnce;
-        let index = usize::from(form.version.has_properties()) * 2 + usize::from(numbered);
+        let index = usize::from(version.has_properties()) * 2 + usize::from(numbered);
         if self.frames[index].bytes.is_empty() {
             let mut bytes = std::mem::take(&mut self.frames[index].bytes);
-            let encoded = self.header(view, form, false, now_ns).encode(form.version, &mut bytes);
-            let id_at = bytes.len() - properties_len(view, form.version) - 2;
+            let encoded = self.header(view, to, form, false).encode(version, &mut bytes);
+            let id_at = bytes.len() - properties_len(view, version) - 2;
             bytes.extend_from_slice(view.payload);
             self.frames[index] = Frame { bytes, id_at };
             if encoded.is_err() {
@@ -387,7 +397,7 @@ impl Encoder {
             }
         }
         let frame = &self.frames[index];
-        if frame.bytes.len() > max {
+        if frame.bytes.len() > max_bytes {
             return Sent::TooLarge;
         }
         let start = output.len();
@@ -400,8 +410,9 @@ impl Encoder {
     }
 
     /// The packet's header; `own`: with properties that only this receiver gets.
-    fn header<'a>(&'a mut self, view: &MessageView<'a>, form: Form<'_>, own: bool, now_ns: u64) -> PublishHeader<'a> {
-        let Form { version, qos, retain, dup, packet_id, ids } = form;
+    fn header<'a>(&'a mut self, view: &MessageView<'a>, to: Receiver, form: Form<'_>, own: bool) -> PublishHeader<'a> {
+        let (version, now_ns) = (to.version, to.now_ns);
+        let Form { qos, retain, dup, packet_id, ids } = form;
         let mut properties = if version.has_properties() { view.properties } else { mqtt_wire::Properties::EMPTY };
         if own {
             self.properties.clear();

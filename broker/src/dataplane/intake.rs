@@ -4,7 +4,7 @@ use std::io::{self, Read};
 
 use mio::Interest as Readiness;
 use mio::net::TcpStream;
-use mqtt_wire::{AckKind, DecodeError, Frame, Packet};
+use mqtt_wire::{AckKind, DecodeError, Frame, Packet, PacketType};
 
 use super::conn::{Conn, ConnRef, State, Transport};
 use super::lifecycle::{End, Timer};
@@ -115,7 +115,7 @@ impl Worker {
     pub(super) fn list_readable(&mut self, at: ConnRef) {
         let Some(conn) = self.conn(at) else { return };
         conn.unread = true;
-        if !conn.listed && conn.paused == 0 {
+        if !conn.listed && !conn.held {
             conn.listed = true;
             self.readable.push(at);
         }
@@ -127,7 +127,7 @@ impl Worker {
         for &at in &listed {
             if let Some(conn) = self.conn(at) {
                 conn.listed = false;
-                if conn.paused == 0 {
+                if !conn.held {
                     self.read(at);
                 }
             }
@@ -198,14 +198,16 @@ impl Worker {
         let Some(conn) = self.conn(at) else { return };
         conn.last_seen = tick;
         let mut rest = bytes;
+        let max = self.settings.limits.max_packet_bytes;
         while let Some(conn) = self.conn(at) {
             if conn.state == State::Lingering {
                 return;
             }
-            if conn.paused > 0 {
-                break;
-            }
-            match Frame::split(rest, self.settings.limits.max_packet_bytes) {
+            match Frame::split(rest, max) {
+                Ok(Some(frame)) if conn.paused > 0 && frame.first >> 4 == PacketType::Publish as u8 => {
+                    conn.held = true;
+                    break;
+                }
                 Ok(Some(frame)) => {
                     if !self.take_frame(at, &frame, rest) {
                         return;

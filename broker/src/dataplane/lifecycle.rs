@@ -70,8 +70,7 @@ impl Worker {
                 // One and a half times the keep alive period [MQTT-3.1.2-22].
                 let patience_ns = u64::from(conn.keep_alive) * 1_500_000_000;
                 let last_seen_ns = u64::from(conn.last_seen) * TICK_NS;
-                let paused = conn.paused > 0;
-                let deadline_ns = if paused { self.now_ns } else { last_seen_ns } + patience_ns;
+                let deadline_ns = if conn.held { self.now_ns } else { last_seen_ns } + patience_ns;
                 if deadline_ns > self.now_ns {
                     self.set_conn_timer(at, deadline_ns);
                 } else {
@@ -129,6 +128,7 @@ impl Worker {
         let _ = conn.transport.shutdown_write();
         conn.state = State::Lingering;
         conn.paused = 0;
+        conn.held = false;
         conn.partial = None;
         conn.output = None;
         conn.v5 = None;
