@@ -318,7 +318,7 @@ mod tests {
             state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
             let handle = (state >> 33) as u32 % most;
             // Grows for half of the time and then shrinks to nothing.
-            let grow = (state >> 20) % 4 != 0;
+            let grow = (state >> 20) & 3 != 0;
             if grow == (step < u64::from(most) * 4) {
                 if model.insert(handle) {
                     table.insert(hash(handle), handle);
