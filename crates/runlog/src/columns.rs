@@ -237,13 +237,15 @@ pub const COUNTERS: &[Column] = &[
     Column { name: SELF_CPU_US, kind: Kind::Counter },
 ];
 
-/// `samples.csv` of the prober: one line per probe, in the order of their due times.
+/// `samples.csv` of the prober: one line per measured probe in the order of receipt; lost ones come last and have no
+/// `received_ns`. All stamps are `CLOCK_MONOTONIC`.
 pub const SAMPLES: &[Column] = &[
     Column { name: "sequence", kind: Kind::Gauge },
     Column { name: "due_ns", kind: Kind::Stamp },
     Column { name: "sent_ns", kind: Kind::Stamp },
     Column { name: "received_ns", kind: Kind::Stamp },
-    Column { name: "copies", kind: Kind::Gauge },
+    // 1 for a probe that a prober which waits for each answer would have sent too, else 0.
+    Column { name: "closed_loop", kind: Kind::Gauge },
 ];
 
 fn is_core_column(name: &str) -> bool {

@@ -22,7 +22,7 @@ pub const VALUE_NS_MAX: u64 = 3_600 * clock::NS_PER_S;
 /// Tag of latencies from the due time.
 pub const CORRECTED: &str = "corrected";
 
-/// Tag of latencies from the actual send.
+/// Tag of latencies from the actual send; the prober's are of those probes only that a closed loop would have sent.
 pub const UNCORRECTED: &str = "uncorrected";
 
 /// An empty histogram for latencies in ns: three significant digits (error below 0.1 %), up to [`VALUE_NS_MAX`].

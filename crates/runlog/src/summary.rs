@@ -246,6 +246,10 @@ pub struct ProbeSummary {
     pub out_of_order: u64,
     /// Payloads that were not those sent.
     pub corrupted: u64,
+    /// Probes that came after the time that was allowed for them; they count with their true latency.
+    pub late: u64,
+    /// Probes that were planned.
+    pub planned: u64,
     /// Planned distance of probes, us.
     pub interval_us: u64,
     /// QoS of publisher and subscription.
@@ -256,7 +260,8 @@ pub struct ProbeSummary {
     pub warmup: u64,
     /// From the due time to the receipt, us.
     pub latency_us: Percentiles,
-    /// From the actual send to the receipt, us: what a closed-loop prober would have shown.
+    /// From the actual send to the receipt, us, of only those probes that were sent while no other of them was under way:
+    /// what a prober that waits for each answer would have shown (coordinated omission).
     pub uncorrected_latency_us: Percentiles,
     /// From the due time to the actual send, us: what the prober's own machine adds.
     pub send_lag_us: Percentiles,

@@ -1,0 +1,153 @@
+//! Starting brokers and probers, and waiting for what they do.
+
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use runlog::{ProbeSummary, Run, Summary};
+use tempfile::TempDir;
+
+/// A Mosquitto of this test alone; killed when the test ends.
+pub(crate) struct Mosquitto {
+    child: Child,
+    pub(crate) port: u16,
+    _config: TempDir,
+}
+
+impl Mosquitto {
+    /// Starts one that lets everybody in; `None`, and a visible line, where it is not installed.
+    pub(crate) fn start() -> Option<Mosquitto> {
+        Mosquitto::with_setting("allow_anonymous true")
+    }
+
+    /// Starts one with a further line of configuration.
+    pub(crate) fn with_setting(setting: &str) -> Option<Mosquitto> {
+        // A port that is free now may be taken a moment later.
+        for _ in 0..20 {
+            let config = tempfile::tempdir().unwrap();
+            let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+            let file = config.path().join("mosquitto.conf");
+            std::fs::write(&file, format!("listener {port} 127.0.0.1\n{setting}\n")).unwrap();
+            let mut command = Command::new("mosquitto");
+            command.arg("-c").arg(&file).stdout(Stdio::null()).stderr(Stdio::null());
+            let Ok(child) = command.spawn() else {
+                eprintln!("SKIPPED: mosquitto is not installed");
+                return None;
+            };
+            let mut broker = Mosquitto { child, port, _config: config };
+            if broker.is_up() {
+                return Some(broker);
+            }
+        }
+        panic!("mosquitto does not start on any of 20 free ports");
+    }
+
+    /// Sends it a signal.
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill(Pid::from_raw(self.child.id() as i32), signal).unwrap();
+    }
+
+    fn is_up(&mut self) -> bool {
+        wait_for("mosquitto", || {
+            let ended = self.child.try_wait().unwrap().is_some();
+            let up = TcpStream::connect(("127.0.0.1", self.port)).is_ok();
+            (ended || up).then_some(up && !ended)
+        })
+    }
+}
+
+impl Drop for Mosquitto {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A prober's command line with its own run directory.
+pub(crate) struct Prober {
+    root: TempDir,
+    pub(crate) command: Command,
+}
+
+impl Prober {
+    pub(crate) fn new(port: u16, args: &[&str]) -> Prober {
+        let root = tempfile::tempdir().unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_prober"));
+        command.args(["-h", "127.0.0.1", "-p", &port.to_string(), "--run-dir"]).arg(root.path().join("run"));
+        command.args(args).env_remove("RUNLOG_CONTEXT").stdout(Stdio::piped()).stderr(Stdio::piped());
+        Prober { root, command }
+    }
+
+    pub(crate) fn run_dir(&self) -> PathBuf {
+        self.root.path().join("run")
+    }
+
+    /// Runs to the end, whatever it is.
+    pub(crate) fn run(mut self) -> Probed {
+        let output = self.command.output().unwrap();
+        self.probed(output)
+    }
+
+    pub(crate) fn probed(self, output: Output) -> Probed {
+        let run = Run::open(self.run_dir());
+        assert_eq!(run.warnings, []);
+        Probed { _root: self.root, run, output }
+    }
+}
+
+/// What a prober left behind.
+pub(crate) struct Probed {
+    _root: TempDir,
+    pub(crate) run: Run,
+    pub(crate) output: Output,
+}
+
+impl Probed {
+    pub(crate) fn stdout(&self) -> String {
+        String::from_utf8_lossy(&self.output.stdout).into_owned()
+    }
+
+    pub(crate) fn stderr(&self) -> String {
+        String::from_utf8_lossy(&self.output.stderr).into_owned()
+    }
+
+    pub(crate) fn succeeded(self) -> Probed {
+        assert!(self.output.status.success(), "{}", self.stderr());
+        self
+    }
+
+    pub(crate) fn failed(self) -> Probed {
+        assert_eq!(self.output.status.code(), Some(1), "{}", self.stderr());
+        self
+    }
+
+    pub(crate) fn summary(&self) -> ProbeSummary {
+        match self.run.summary().unwrap() {
+            Some(Summary::Probe(summary)) => *summary,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    pub(crate) fn has_event(&self, name: &str) -> bool {
+        has_event(&self.run.path, name)
+    }
+}
+
+pub(crate) fn has_event(run: &Path, name: &str) -> bool {
+    Run::open(run).events().unwrap().value.iter().any(|event| event.name == name)
+}
+
+/// Asks again until there is an answer. The limit is only there so that something broken ends the test.
+pub(crate) fn wait_for<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
+    let limit = Instant::now() + Duration::from_secs(60);
+    loop {
+        if let Some(answer) = ask() {
+            return answer;
+        }
+        assert!(Instant::now() < limit, "no {what} in a minute");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
