@@ -11,6 +11,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 use runlog::{Run, Warning};
 
 use crate::rates;
+use crate::report;
 use crate::summary::{self, RunSummary};
 
 /// Parses the arguments, does what they say, and reports a failure in one line.
@@ -51,6 +52,14 @@ enum Command {
         #[arg(long, value_enum, default_value_t = Format::Md)]
         format: Format,
     },
+    /// Make the report of an A/B experiment: one HTML page, and the same figures as JSON and Markdown beside it
+    Report {
+        /// Directory of the experiment, as a playbook wrote it
+        dir: PathBuf,
+        /// Write the page to this file instead of report.html in the experiment's directory
+        #[arg(short, long, value_name = "FILE")]
+        output: Option<PathBuf>,
+    },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -67,6 +76,7 @@ fn run(arguments: Arguments) -> Result<()> {
     match arguments.command {
         Command::Rates { raw, output } => run_rates(&raw, output.as_deref()),
         Command::Summary { dirs, format } => run_summary(&dirs, format),
+        Command::Report { dir, output } => run_report(&dir, output.as_deref()),
     }
 }
 
@@ -103,6 +113,13 @@ fn run_summary(dirs: &[PathBuf], format: Format) -> Result<()> {
     if failed > 0 {
         bail!("{failed} of {} runs could not be read; the others are above", failed + summaries.len());
     }
+    Ok(())
+}
+
+fn run_report(dir: &Path, output: Option<&Path>) -> Result<()> {
+    let runs = discover(std::slice::from_ref(&dir.to_owned()))?;
+    let written = report::write(dir, runs, output)?;
+    println!("{}\n{}", written.table, written.page.display());
     Ok(())
 }
 

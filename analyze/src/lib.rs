@@ -9,11 +9,13 @@
 //! - [`phases`]: which part of a run is the measured one.
 //! - [`rates`]: `analyze rates`, counters turned into rates.
 //! - [`summary`]: `analyze summary`, one run in a few windows.
+//! - [`report`]: `analyze report`, an A/B experiment as a page.
 //! - [`cli`]: the command line.
 
 pub mod cli;
 pub mod phases;
 pub mod rates;
+pub mod report;
 pub mod series;
 pub mod stats;
 pub mod summary;

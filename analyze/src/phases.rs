@@ -5,13 +5,24 @@
 
 use runlog::{Edge, Event, EventKind, Run};
 
-/// A stretch of `CLOCK_MONOTONIC`.
+/// A stretch of time, by both clocks: counters are stamped with the monotonic one, histogram logs with the wall's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Span {
-    /// Begin, ns.
+    /// Begin, ns of `CLOCK_MONOTONIC`.
     pub begin_mono_ns: u64,
     /// End, ns.
     pub end_mono_ns: u64,
+    /// Begin, ns since 1970.
+    pub begin_wall_ns: u64,
+    /// End, ns.
+    pub end_wall_ns: u64,
+}
+
+impl Span {
+    /// Length, s.
+    pub fn seconds(&self) -> f64 {
+        (self.end_mono_ns - self.begin_mono_ns) as f64 * 1e-9
+    }
 }
 
 /// The phase that figures are taken from.
@@ -30,9 +41,15 @@ pub fn span(events: &[Event], phase: &str, step: Option<&str>) -> Option<Span> {
     let mark = |edge: Edge| {
         let mut marks =
             events.iter().filter(|event| event.edge == Some(edge) && is_phase(event, phase) && is_of_step(event, step));
-        marks.next_back().map(|event| event.mono_ns)
+        marks.next_back()
     };
-    let span = Span { begin_mono_ns: mark(Edge::Begin)?, end_mono_ns: mark(Edge::End)? };
+    let (begin, end) = (mark(Edge::Begin)?, mark(Edge::End)?);
+    let span = Span {
+        begin_mono_ns: begin.mono_ns,
+        end_mono_ns: end.mono_ns,
+        begin_wall_ns: begin.wall_ns,
+        end_wall_ns: end.wall_ns,
+    };
     (span.end_mono_ns > span.begin_mono_ns).then_some(span)
 }
 
@@ -59,7 +76,7 @@ mod tests {
 
     fn mark(mono_ns: u64, edge: Edge, step: &str) -> Event {
         let detail = serde_json::json!({"step": step, "phase": MEASURE});
-        Event { mono_ns, ..Event::now(EventKind::Phase, MEASURE).edge(edge).detail(detail) }
+        Event { mono_ns, wall_ns: 1000 + mono_ns, ..Event::now(EventKind::Phase, MEASURE).edge(edge).detail(detail) }
     }
 
     #[test]
@@ -70,8 +87,14 @@ mod tests {
             mark(30, Edge::Begin, "fan"),
             mark(50, Edge::End, "fan"),
         ];
-        assert_eq!(span(&events, MEASURE, Some("idle")), Some(Span { begin_mono_ns: 10, end_mono_ns: 20 }));
-        assert_eq!(span(&events, MEASURE, Some("fan")), Some(Span { begin_mono_ns: 30, end_mono_ns: 50 }));
+        let between = |begin, end| Span {
+            begin_mono_ns: begin,
+            end_mono_ns: end,
+            begin_wall_ns: 1000 + begin,
+            end_wall_ns: 1000 + end,
+        };
+        assert_eq!(span(&events, MEASURE, Some("idle")), Some(between(10, 20)));
+        assert_eq!(span(&events, MEASURE, Some("fan")), Some(between(30, 50)));
         assert_eq!(span(&events, MEASURE, Some("other")), None);
         assert_eq!(span(&events, "drain", Some("fan")), None);
         assert_eq!(span(&events[..3], MEASURE, Some("fan")), None);

@@ -1,9 +1,13 @@
 //! The binary as a user meets it: files in, text and files out.
 //!
 //! - `published`: the published benchmark's data gives the published figures, by the published rules.
+//! - `report`: the report of an A/B experiment.
 //! - `rubbish`: what is no run, or a damaged one, is met with a clear message.
 //! - `support`: running the binary, finding the published data.
+//! - `tree`: run directories of an experiment, from a simple model of two brokers.
 
 mod published;
+mod report;
 mod rubbish;
 mod support;
+mod tree;

@@ -7,7 +7,7 @@ use crate::support::{analyze, stderr, stdout};
 
 #[test]
 fn a_missing_directory_is_named() {
-    for arguments in [["summary", "/nowhere/at/all"], ["rates", "/nowhere/at/all"]] {
+    for arguments in [["summary", "/nowhere/at/all"], ["rates", "/nowhere/at/all"], ["report", "/nowhere/at/all"]] {
         refused(&arguments, &["/nowhere/at/all"]);
     }
 }
@@ -17,6 +17,7 @@ fn a_directory_without_a_run_says_what_a_run_looks_like() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().to_str().unwrap();
     refused(&["summary", path], &["no run in", path, "meta.json"]);
+    refused(&["report", path], &["no run in", path, "meta.json"]);
 }
 
 #[test]

@@ -1,0 +1,99 @@
+//! Latency over percentiles: each nine gets the same width, and latency has a logarithmic axis, so that the median and the
+//! tail can both be read. Solid: from the due time. Thin: from the actual send, which hides what a stall delayed.
+
+use plotters::prelude::*;
+
+use super::frame::{self, Axis, DrawResult, SIZE, colour};
+use crate::report::figures::LatencyCurves;
+
+/// Draws the curves; `place` gives a label's place among the targets.
+///
+/// # Errors
+/// As [`frame::draw`].
+pub fn svg(curves: &[LatencyCurves], place: impl Fn(&str) -> usize, legend: &[(usize, String)]) -> DrawResult<String> {
+    let all = || curves.iter().flat_map(|curve| curve.corrected.iter().chain(&curve.uncorrected));
+    let nines_max = all().map(|(quantile, _)| nines(*quantile)).fold(1.0, f64::max);
+    let (low, high) =
+        all().map(|(_, us)| us.max(LEAST_US)).fold((f64::MAX, LEAST_US), |(l, h), us| (l.min(us), h.max(us)));
+    let x = Axis {
+        range: 0.0..nines_max * 1.02,
+        ticks: percentile_ticks(nines_max),
+        title: "percentile of messages".to_owned(),
+    };
+    let y = log_axis(low.min(high), high);
+    frame::draw(SIZE, &x, &y, legend, |_, plot| {
+        for curve in curves {
+            let colour = colour(place(&curve.label));
+            let points =
+                |of: &[(f64, f64)]| of.iter().map(|(q, us)| (nines(*q), us.max(LEAST_US).log10())).collect::<Vec<_>>();
+            plot.draw_series([PathElement::new(points(&curve.uncorrected), colour.stroke_width(1))])?;
+            plot.draw_series([PathElement::new(points(&curve.corrected), colour.stroke_width(3))])?;
+        }
+        Ok(())
+    })
+}
+
+/// 0 for the least value, 1 for 90 %, 2 for 99 %.
+fn nines(quantile: f64) -> f64 {
+    -(1.0 - quantile).max(1e-12).log10()
+}
+
+fn percentile_ticks(nines_max: f64) -> Vec<(f64, String)> {
+    [0.0, 50.0, 75.0, 90.0, 95.0, 99.0, 99.9, 99.99, 99.999, 99.9999]
+        .into_iter()
+        // Each nine is as wide as the picture divided by their number: with many of them the small steps would touch.
+        .filter(|percent| nines_max < 3.5 || ![75.0, 95.0].contains(percent))
+        .map(|percent| (nines(percent / 100.0), format!("{percent} %")))
+        .filter(|(nines, _)| *nines <= nines_max)
+        .collect()
+}
+
+/// Powers of ten that enclose the values; with few of them, also 2 and 5 times.
+fn log_axis(low: f64, high: f64) -> Axis {
+    let (first, last) = (low.log10().floor() as i32, (high.log10().ceil() as i32).max(low.log10().floor() as i32 + 1));
+    let factors: &[f64] = if last - first <= 2 { &[1.0, 2.0, 5.0] } else { &[1.0] };
+    let ticks = (first..=last)
+        .flat_map(|power| factors.iter().map(move |factor| factor * 10_f64.powi(power)))
+        .filter(|us| *us <= 10_f64.powi(last))
+        .map(|us| (us.log10(), duration(us)))
+        .collect();
+    Axis { range: f64::from(first)..f64::from(last), ticks, title: "latency (logarithmic)".to_owned() }
+}
+
+fn duration(us: f64) -> String {
+    match us {
+        us if us >= 1e6 => format!("{} s", us / 1e6),
+        us if us >= 1e3 => format!("{} ms", us / 1e3),
+        us => format!("{us} µs"),
+    }
+}
+
+/// A latency of 0 has no place on a logarithmic axis, us.
+const LEAST_US: f64 = 0.1;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ticks_name_percentiles_and_units() {
+        let curve = LatencyCurves {
+            label: "A".to_owned(),
+            corrected: vec![(0.0, 50.0), (0.5, 80.0), (0.99, 4_000.0)],
+            uncorrected: vec![(0.0, 40.0), (0.5, 70.0), (0.99, 900.0)],
+            count: 500,
+            percentiles: runlog::Percentiles::default(),
+        };
+        let svg = svg(&[curve], |_| 0, &[]).unwrap();
+        for text in ["50 %", "99 %", "100 µs", "1 ms", "10 ms", "logarithmic"] {
+            assert!(svg.contains(text), "{text} is missing");
+        }
+        assert!(!svg.contains("NaN"));
+    }
+
+    #[test]
+    fn a_single_value_has_an_axis_too() {
+        let axis = log_axis(100.0, 100.0);
+        assert_eq!(axis.range, 2.0..3.0);
+    }
+}

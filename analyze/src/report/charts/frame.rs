@@ -1,0 +1,244 @@
+//! What all charts share: colours, type, axes with ticks and titles, the legend.
+
+use std::ops::Range;
+
+use plotters::coord::Shift;
+use plotters::coord::types::RangedCoordf64;
+use plotters::prelude::*;
+use plotters::style::text_anchor::{HPos, Pos, VPos};
+
+/// Why a chart could not be drawn; with a string as paper it is a bug.
+pub type DrawResult<T = ()> = Result<T, DrawingAreaErrorKind<std::io::Error>>;
+
+/// Paper that a chart is drawn on.
+pub type Paper<'a> = DrawingArea<SVGBackend<'a>, Shift>;
+
+/// Text and axes.
+pub const INK: RGBColor = RGBColor(0x1B, 0x1F, 0x24);
+/// Words of the second rank.
+pub const MUTED: RGBColor = RGBColor(0x5B, 0x64, 0x70);
+/// Lines behind the data.
+pub const GRID: RGBColor = RGBColor(0xD4, 0xD8, 0xDD);
+
+/// The colour of a target, by its place: blue and vermilion of Okabe and Ito, then their green and purple.
+pub fn colour(target: usize) -> RGBColor {
+    let colours = [
+        RGBColor(0x00, 0x72, 0xB2),
+        RGBColor(0xD5, 0x5E, 0x00),
+        RGBColor(0x00, 0x9E, 0x73),
+        RGBColor(0xCC, 0x79, 0xA7),
+    ];
+    colours[target % colours.len()]
+}
+
+/// A type size in pixels, as plotters wants it: its SVG backend divides by this factor.
+pub fn type_size(pixels: f64) -> FontDesc<'static> {
+    ("system-ui, sans-serif", pixels * 1.24).into_font()
+}
+
+/// Text at a place.
+pub fn style(pixels: f64, colour: RGBColor, h: HPos, v: VPos) -> TextStyle<'static> {
+    type_size(pixels).color(&colour).pos(Pos::new(h, v))
+}
+
+/// Width that a text takes, px; a guess that errs on the wide side.
+pub fn text_width(text: &str, pixels: f64) -> f64 {
+    text.chars().count() as f64 * pixels * 0.58
+}
+
+/// An axis: its range, its ticks with their labels, and its title with the unit.
+pub struct Axis {
+    /// Values at both ends.
+    pub range: Range<f64>,
+    /// Where a tick stands and what it says.
+    pub ticks: Vec<(f64, String)>,
+    /// What is on the axis, with unit.
+    pub title: String,
+}
+
+impl Axis {
+    /// From 0 to a round number at or above `max`, with four to six round ticks.
+    pub fn from_zero(max: f64, title: &str) -> Self {
+        let max = if max.is_finite() && max > 0.0 { max } else { 1.0 };
+        let step = round_step(max / 5.0);
+        let last = (max / step - 1e-9).ceil();
+        Self { range: 0.0..last * step, ticks: ticks(0, last as i64, step), title: title.to_owned() }
+    }
+
+    /// Round ticks inside a range that need not begin at 0.
+    pub fn within(range: Range<f64>, title: &str) -> Self {
+        let step = round_step((range.end - range.start).max(f64::MIN_POSITIVE) / 6.0);
+        let (first, last) = ((range.start / step).ceil() as i64, (range.end / step).floor() as i64);
+        Self { range, ticks: ticks(first, last, step), title: title.to_owned() }
+    }
+}
+
+/// Multiples of a step, all with the same number of decimals, and in thousands or millions when they are large.
+fn ticks(first: i64, last: i64, step: f64) -> Vec<(f64, String)> {
+    let greatest = first.abs().max(last.abs()) as f64 * step;
+    let (scale, unit) = match greatest {
+        m if m >= 2e6 => (1e6, "M"),
+        m if m >= 2e4 => (1e3, "k"),
+        _ => (1.0, ""),
+    };
+    let decimals = (-(step / scale).log10().floor()).max(0.0) as usize;
+    let label = |value: f64| match value {
+        0.0 => "0".to_owned(),
+        value => format!("{}{unit}", grouped(&format!("{:.decimals$}", value / scale)).replace('-', "−")),
+    };
+    (first..=last).map(|i| (i as f64 * step, label(i as f64 * step))).collect()
+}
+
+/// Thousands separated.
+fn grouped(digits: &str) -> String {
+    let (whole, fraction) = digits.split_once('.').map_or((digits, ""), |(whole, fraction)| (whole, fraction));
+    let cut = whole.len().saturating_sub(3);
+    let whole = if cut > 0 && whole.len() > 3 && &whole[..cut] != "-" {
+        format!("{},{}", &whole[..cut], &whole[cut..])
+    } else {
+        whole.to_owned()
+    };
+    if fraction.is_empty() { whole } else { format!("{whole}.{fraction}") }
+}
+
+/// 1, 2 or 5 times a power of ten, at or above `raw`.
+fn round_step(raw: f64) -> f64 {
+    let power = 10_f64.powf(raw.log10().floor());
+    let factor = [1.0, 2.0, 5.0, 10.0].into_iter().find(|factor| factor * power >= raw * (1.0 - 1e-9)).unwrap_or(10.0);
+    factor * power
+}
+
+/// A number in few characters: `30k`, `1.5M`, `0.25`.
+pub fn compact(value: f64) -> String {
+    let (scaled, unit) = match value.abs() {
+        m if m >= 1e9 => (value / 1e9, "G"),
+        m if m >= 1e6 => (value / 1e6, "M"),
+        m if m >= 1e4 => (value / 1e3, "k"),
+        _ => (value, ""),
+    };
+    let decimals = match scaled.abs() {
+        m if m >= 100.0 || m == 0.0 => 0,
+        m if m >= 10.0 => 1,
+        m if m >= 1.0 => 2,
+        _ => 3,
+    };
+    let text = format!("{scaled:.decimals$}");
+    let text = if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { &text };
+    format!("{}{unit}", text.replace('-', "−"))
+}
+
+/// The plot area with its coordinates.
+pub type Plot<'a, 'b> = ChartContext<'b, SVGBackend<'a>, Cartesian2d<RangedCoordf64, RangedCoordf64>>;
+
+/// Draws a chart on new paper: `draw` gets the paper and the plot area, whose axes are already there.
+///
+/// # Errors
+/// None that a string as paper can cause; they are plotters' own.
+pub fn draw(
+    size: (u32, u32),
+    x: &Axis,
+    y: &Axis,
+    legend: &[(usize, String)],
+    draw: impl FnOnce(&Paper, &mut Plot) -> DrawResult,
+) -> DrawResult<String> {
+    let mut svg = String::new();
+    {
+        let paper = SVGBackend::with_string(&mut svg, size).into_drawing_area();
+        let mut plot = ChartBuilder::on(&paper)
+            .margin_top(MARGIN_TOP)
+            .margin_right(MARGIN_RIGHT)
+            .x_label_area_size(AREA_BOTTOM)
+            .y_label_area_size(AREA_LEFT)
+            .build_cartesian_2d(x.range.clone(), y.range.clone())?;
+        axes(&paper, &plot, size, x, y)?;
+        draw_legend(&paper, legend)?;
+        draw(&paper, &mut plot)?;
+        paper.present()?;
+    }
+    Ok(svg)
+}
+
+fn axes(paper: &Paper, plot: &Plot, size: (u32, u32), x: &Axis, y: &Axis) -> DrawResult {
+    let at = |x: f64, y: f64| plot.backend_coord(&(x, y));
+    let (left, bottom) = at(x.range.start, y.range.start);
+    let (right, top) = at(x.range.end, y.range.end);
+    for (value, label) in &y.ticks {
+        let (_, row) = at(x.range.start, *value);
+        paper.draw(&PathElement::new([(left, row), (right, row)], GRID.stroke_width(1)))?;
+        paper.draw(&Text::new(label.clone(), (left - 8, row), style(TICK_PX, INK, HPos::Right, VPos::Center)))?;
+    }
+    for (value, label) in &x.ticks {
+        let (column, _) = at(*value, y.range.start);
+        paper.draw(&PathElement::new([(column, top), (column, bottom + 5)], GRID.stroke_width(1)))?;
+        paper.draw(&Text::new(label.clone(), (column, bottom + 9), style(TICK_PX, INK, HPos::Center, VPos::Top)))?;
+    }
+    paper.draw(&PathElement::new([(left, bottom), (right, bottom)], INK.stroke_width(1)))?;
+    let foot = (i32::midpoint(left, right), size.1 as i32 - 6);
+    paper.draw(&Text::new(x.title.clone(), foot, style(TITLE_PX, MUTED, HPos::Center, VPos::Bottom)))?;
+    // Above the axis and upright: easier to read than on its side, and it needs no room that ticks could want.
+    let head = (8, top - 12);
+    paper.draw(&Text::new(y.title.clone(), head, style(TITLE_PX, MUTED, HPos::Left, VPos::Bottom)))
+}
+
+/// One square and name per target, in the first line, from the right edge.
+fn draw_legend(paper: &Paper, legend: &[(usize, String)]) -> DrawResult {
+    let (width, _) = paper.dim_in_pixel();
+    let mut right = width as i32 - MARGIN_RIGHT as i32;
+    for (target, name) in legend.iter().rev() {
+        let left = right - text_width(name, TITLE_PX) as i32;
+        paper.draw(&Text::new(name.clone(), (left, 16), style(TITLE_PX, INK, HPos::Left, VPos::Center)))?;
+        paper.draw(&Rectangle::new([(left - 18, 10), (left - 6, 22)], colour(*target).filled()))?;
+        right = left - 34;
+    }
+    Ok(())
+}
+
+/// Size of most charts, px.
+pub const SIZE: (u32, u32) = (640, 380);
+/// Type size of ticks, px.
+pub const TICK_PX: f64 = 14.0;
+/// Type size of axis titles and the legend, px.
+pub const TITLE_PX: f64 = 14.0;
+const MARGIN_TOP: u32 = 64;
+const MARGIN_RIGHT: u32 = 24;
+const AREA_BOTTOM: u32 = 62;
+const AREA_LEFT: u32 = 68;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_axis_from_zero_holds_its_greatest_value_and_has_round_ticks() {
+        for (max, end) in [(7.0, 8.0), (30_000.0, 30_000.0), (30_001.0, 40_000.0), (0.013, 0.015), (1.0, 1.0)] {
+            let axis = Axis::from_zero(max, "");
+            assert!((axis.range.end - end).abs() < 1e-9, "{max}: {:?}", axis.range);
+            assert!((4..=7).contains(&axis.ticks.len()), "{max}: {:?}", axis.ticks);
+        }
+        assert_eq!(Axis::from_zero(f64::NAN, "").range, 0.0..1.0);
+    }
+
+    #[test]
+    fn ticks_inside_a_range() {
+        let labels: Vec<String> = Axis::within(-1.0..4.5, "").ticks.into_iter().map(|(_, label)| label).collect();
+        assert_eq!(labels, ["−1", "0", "1", "2", "3", "4"]);
+    }
+
+    #[test]
+    fn ticks_of_one_axis_look_alike() {
+        let labels = |max: f64| Axis::from_zero(max, "").ticks.into_iter().map(|(_, label)| label).collect::<Vec<_>>();
+        assert_eq!(labels(9_000.0), ["0", "2,000", "4,000", "6,000", "8,000", "10,000"]);
+        assert_eq!(labels(40_000.0), ["0", "10k", "20k", "30k", "40k"]);
+        assert_eq!(labels(0.7), ["0", "0.2", "0.4", "0.6", "0.8"]);
+        assert_eq!(labels(5e6), ["0", "1M", "2M", "3M", "4M", "5M"]);
+    }
+
+    #[test]
+    fn few_characters() {
+        for (value, text) in
+            [(0.0, "0"), (0.25, "0.25"), (1500.0, "1500"), (30_000.0, "30k"), (1.5e6, "1.5M"), (100.0, "100")]
+        {
+            assert_eq!(compact(value), text);
+        }
+    }
+}

@@ -1,0 +1,413 @@
+//! An experiment as found on disk: which steps against which targets how often, and what became of each point.
+//!
+//! A *point* is one step against one target in one repeat. The plan that a playbook leaves beside the runs says which points
+//! there should be; without it every combination of what was found is expected. A point fails when a gate failed, when a tool
+//! gave up, or when nothing was run, and then it has reasons and no figures.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use runlog::{Event, EventKind, LoadSummary, ProbeSummary, Run, Summary, Warning};
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::phases::{self, MEASURE, Span};
+
+/// Everything that was found of one experiment.
+pub struct Experiment {
+    /// Its directory.
+    pub dir: PathBuf,
+    /// Its name.
+    pub name: String,
+    /// What the plan says of it.
+    pub plan: PlanText,
+    /// The brokers, by label.
+    pub targets: Vec<Target>,
+    /// The steps in the order of the plan, or of time.
+    pub steps: Vec<Step>,
+    /// Repeats per step.
+    pub repeats: u32,
+    /// Every step against every target in every repeat.
+    pub points: Vec<Point>,
+    /// What was wrong with files.
+    pub warnings: Vec<Warning>,
+}
+
+/// The words of a plan.
+#[derive(Debug, Default, Serialize)]
+pub struct PlanText {
+    /// Headline.
+    pub title: Option<String>,
+    /// What the experiment is for.
+    pub purpose: Option<String>,
+    /// Whose method it follows.
+    pub sources: Vec<String>,
+    /// What its author says against it.
+    pub caveats: Vec<String>,
+    /// What was changed of what was asked for, and why.
+    pub notes: Vec<String>,
+}
+
+/// A broker of the comparison.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Target {
+    /// `A` or `B`.
+    pub label: String,
+    /// Name in directories.
+    pub name: String,
+    /// Name for people.
+    pub title: String,
+    /// What it says of its version.
+    pub version: Option<String>,
+    /// Path of its executable.
+    pub exe: Option<String>,
+    /// SHA-256 of the executable.
+    pub sha256: Option<String>,
+    /// Command lines that it was started with.
+    pub argv: Vec<String>,
+}
+
+/// A step of the experiment.
+#[derive(Debug, Clone, Serialize)]
+pub struct Step {
+    /// Name, such as `fan-q1`.
+    pub name: String,
+    /// What it is for.
+    pub purpose: Option<String>,
+    /// What kind of figures it gives.
+    pub kind: StepKind,
+}
+
+/// What a step loads the broker with, which decides what it can tell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum StepKind {
+    /// Nobody connects.
+    Idle,
+    /// Connections that only live.
+    Connections,
+    /// Probes.
+    Latency,
+    /// Messages.
+    Throughput,
+}
+
+/// One step against one target in one repeat.
+pub struct Point {
+    /// Index into [`Experiment::steps`].
+    pub step: usize,
+    /// Index into [`Experiment::targets`].
+    pub target: usize,
+    /// From 1.
+    pub repeat: u32,
+    /// The measure phase.
+    pub measured: Option<Span>,
+    /// Samples of the broker's process and host.
+    pub broker: Option<Run>,
+    /// Load tools with their summaries.
+    pub loads: Vec<Load>,
+    /// The prober with its summary.
+    pub prober: Option<(Run, ProbeSummary)>,
+    /// Why the point does not count; empty when it does.
+    pub failures: Vec<String>,
+}
+
+/// A load tool's run.
+pub struct Load {
+    /// The directory.
+    pub run: Run,
+    /// What the tool says of it.
+    pub summary: LoadSummary,
+}
+
+impl Point {
+    /// The loads of a mode: `conn`, `sub`, `pub`.
+    pub fn loads<'a>(&'a self, mode: &'a str) -> impl Iterator<Item = &'a Load> {
+        self.loads.iter().filter(move |load| load.summary.mode == mode)
+    }
+
+    /// Every run of the point.
+    pub fn runs(&self) -> impl Iterator<Item = &Run> {
+        let prober = self.prober.iter().map(|(run, _)| run);
+        self.broker.iter().chain(self.loads.iter().map(|load| &load.run)).chain(prober)
+    }
+}
+
+impl Experiment {
+    /// Reads the experiment in `dir`.
+    ///
+    /// # Errors
+    /// When there is no run, none with a context, or several experiments.
+    pub fn load(dir: &Path, runs: Vec<Run>) -> Result<Self> {
+        let (runs, strangers): (Vec<Run>, Vec<Run>) = runs.into_iter().partition(|run| run.context.is_some());
+        let dir = experiment_dir(dir, &runs)?;
+        let plan = runlog::read::plan(&dir).context("the plan beside the runs cannot be used")?.unwrap_or_default();
+        let mut warnings: Vec<Warning> = runs.iter().flat_map(|run| run.warnings.clone()).collect();
+        warnings.extend(strangers.iter().map(|run| Warning {
+            file: run.path.clone(),
+            line: None,
+            message: "belongs to no experiment (its metadata has no context): left out of the report".to_owned(),
+        }));
+        let targets = targets(&plan, &runs);
+        let steps = steps(&plan, &runs);
+        let contexts = runs.iter().filter_map(|run| run.context.as_ref());
+        let planned = plan_steps(&plan).filter_map(|step| step.get("repeat")?.as_u64());
+        let repeats = contexts.map(|c| c.repeat).chain(planned.map(|r| r as u32)).max().unwrap_or(1);
+        let name =
+            text(&plan, "experiment").or(runs.first().and_then(|run| Some(run.context.as_ref()?.experiment.clone())));
+        let mut experiment = Self {
+            name: name.unwrap_or_default(),
+            plan: PlanText::of(&plan),
+            targets,
+            steps,
+            repeats,
+            points: Vec::new(),
+            warnings,
+            dir,
+        };
+        experiment.fill_points(runs);
+        Ok(experiment)
+    }
+
+    /// The points of a step and target, by repeat.
+    pub fn points_of(&self, step: usize, target: usize) -> impl Iterator<Item = &Point> {
+        self.points.iter().filter(move |point| point.step == step && point.target == target)
+    }
+
+    fn fill_points(&mut self, runs: Vec<Run>) {
+        for step in 0..self.steps.len() {
+            for target in 0..self.targets.len() {
+                for repeat in 1..=self.repeats {
+                    let point = Point {
+                        step,
+                        target,
+                        repeat,
+                        measured: None,
+                        broker: None,
+                        loads: Vec::new(),
+                        prober: None,
+                        failures: Vec::new(),
+                    };
+                    self.points.push(point);
+                }
+            }
+        }
+        for run in runs {
+            self.file(run);
+        }
+        for index in 0..self.points.len() {
+            self.judge(index);
+        }
+    }
+
+    /// Puts a run into its point.
+    fn file(&mut self, run: Run) {
+        let context = run.context.clone().expect("runs without a context were left out");
+        let is_point = |point: &&mut Point| {
+            self.steps[point.step].name == context.step
+                && self.targets[point.target].label == context.label
+                && point.repeat == context.repeat
+        };
+        let point = self.points.iter_mut().find(is_point).expect("points cover the contexts of all runs");
+        point.measured = point.measured.or_else(|| phases::measured(&run));
+        let tool = run.meta.as_ref().map(|meta| meta.tool.clone()).unwrap_or_default();
+        match run.summary() {
+            Ok(Some(Summary::Load(summary))) => point.loads.push(Load { run, summary: *summary }),
+            Ok(Some(Summary::Probe(summary))) => point.prober = Some((run, *summary)),
+            // Collectors of the load tools are there for a deeper look; the report takes the tools' own figures.
+            Ok(Some(Summary::Collect(_))) if run.role == runlog::Role::Broker => point.broker = Some(run),
+            Ok(Some(Summary::Collect(_) | Summary::Other(_))) => {}
+            Ok(None) if run.role == runlog::Role::Broker => point.broker = Some(run),
+            Ok(None) => point.failures.push(format!("{tool} {}: no summary, it was stopped before its end", run.tag)),
+            Err(error) => point.failures.push(error.to_string()),
+        }
+    }
+
+    /// Adds the reasons for which a point does not count.
+    fn judge(&mut self, index: usize) {
+        let (step, target) = (&self.steps[self.points[index].step].name, &self.targets[self.points[index].target].name);
+        let beside = self.dir.join(format!("{target}-{}", self.points[index].repeat));
+        let events = match Run::open(&beside).events() {
+            Ok(loaded) => {
+                self.warnings.extend(loaded.warnings);
+                loaded.value
+            }
+            Err(_) => Vec::new(),
+        };
+        let of_step: Vec<&Event> =
+            events.iter().filter(|event| phases::detail(event, "step") == Some(step.as_str())).collect();
+        let point = &mut self.points[index];
+        point.measured = point.measured.or_else(|| phases::span(&events, MEASURE, Some(step)));
+        let own = own_failures(point);
+        let is_judged = of_step.iter().any(|event| event.kind == EventKind::Gate);
+        if !is_judged {
+            point.failures.extend(own);
+        }
+        point.failures.extend(of_step.iter().filter_map(|event| failure(event)));
+        if point.runs().next().is_none() && point.failures.is_empty() {
+            point.failures.push("not run: there is no run directory of this point".to_owned());
+        }
+        let mut seen = BTreeSet::new();
+        point.failures.retain(|reason| seen.insert(reason.clone()));
+    }
+}
+
+impl PlanText {
+    fn of(plan: &Value) -> Self {
+        let list = |key: &str| {
+            let items = plan.get(key).and_then(Value::as_array).into_iter().flatten();
+            items.filter_map(|item| Some(item.as_str()?.to_owned())).collect()
+        };
+        Self {
+            title: text(plan, "title"),
+            purpose: text(plan, "purpose"),
+            sources: list("sources"),
+            caveats: list("caveats"),
+            notes: list("notes"),
+        }
+    }
+}
+
+/// The one experiment that the runs belong to: the directory above the targets' directories.
+fn experiment_dir(dir: &Path, runs: &[Run]) -> Result<PathBuf> {
+    let homes: BTreeSet<&Path> = runs.iter().filter_map(|run| run.path.parent()?.parent()).collect();
+    let mut homes = homes.into_iter();
+    match (homes.next(), homes.next()) {
+        (None, _) => bail!(
+            "the runs in {} name no experiment, target and step (no context in their metadata): a report needs runs that a \
+             playbook started; for single runs use `analyze summary`",
+            dir.display()
+        ),
+        (Some(home), None) => Ok(home.to_owned()),
+        (Some(first), Some(second)) => {
+            let all: Vec<String> =
+                [first, second].into_iter().chain(homes).map(|home| home.display().to_string()).collect();
+            bail!("{} holds {} experiments: give one of {}", dir.display(), all.len(), all.join(", "))
+        }
+    }
+}
+
+fn targets(plan: &Value, runs: &[Run]) -> Vec<Target> {
+    let planned = plan.get("targets").and_then(Value::as_array).into_iter().flatten();
+    let mut targets: Vec<Target> = planned
+        .map(|target| Target {
+            label: text(target, "label").unwrap_or_default(),
+            name: text(target, "name").unwrap_or_default(),
+            title: text(target, "title").or(text(target, "name")).unwrap_or_default(),
+            version: text(target, "version"),
+            exe: text(target, "exe"),
+            sha256: text(target, "sha256"),
+            argv: Vec::new(),
+        })
+        .collect();
+    for run in runs {
+        let context = run.context.as_ref().expect("only runs with a context get here");
+        if !targets.iter().any(|target| target.label == context.label) {
+            let (label, name) = (context.label.clone(), context.target.clone());
+            targets.push(Target { label, title: name.clone(), name, ..Target::default() });
+        }
+        let target = targets.iter_mut().find(|target| target.label == context.label).expect("it was just added");
+        if let Some(process) =
+            run.meta.as_ref().and_then(|meta| meta.process.as_ref()).filter(|_| run.role == runlog::Role::Broker)
+        {
+            target.version = target.version.take().or_else(|| process.version.clone());
+            target.exe = target.exe.take().or_else(|| process.exe.clone());
+            target.sha256 = target.sha256.take().or_else(|| process.sha256.clone());
+            let argv = process.argv.join(" ");
+            if !target.argv.contains(&argv) {
+                target.argv.push(argv);
+            }
+        }
+    }
+    targets.sort_by(|a, b| a.label.cmp(&b.label));
+    targets
+}
+
+fn steps(plan: &Value, runs: &[Run]) -> Vec<Step> {
+    let mut steps: Vec<Step> = Vec::new();
+    for planned in plan_steps(plan) {
+        let Some(name) = text(planned, "step") else { continue };
+        if !steps.iter().any(|step| step.name == name) {
+            steps.push(Step { name, purpose: text(planned, "purpose"), kind: planned_kind(planned) });
+        }
+    }
+    let mut by_time: Vec<&Run> = runs.iter().collect();
+    by_time.sort_by_key(|run| run.meta.as_ref().map_or(0, |meta| meta.started_wall_ns));
+    for run in by_time {
+        let context = run.context.as_ref().expect("only runs with a context get here");
+        let kind = run_kind(run);
+        match steps.iter_mut().find(|step| step.name == context.step) {
+            Some(step) => step.kind = step.kind.max(kind),
+            None => steps.push(Step { name: context.step.clone(), purpose: None, kind }),
+        }
+    }
+    steps
+}
+
+fn planned_kind(step: &Value) -> StepKind {
+    let processes = step.get("processes").and_then(Value::as_array).into_iter().flatten();
+    let kind = |process: &Value| match (
+        process.get("kind").and_then(Value::as_str),
+        process.get("argv").and_then(|argv| argv.get(1)?.as_str()),
+    ) {
+        (Some("prober"), _) => StepKind::Latency,
+        (Some("loadgen"), Some("conn")) => StepKind::Connections,
+        (Some("loadgen"), _) => StepKind::Throughput,
+        _ => StepKind::Idle,
+    };
+    processes.map(kind).max().unwrap_or(StepKind::Idle)
+}
+
+fn run_kind(run: &Run) -> StepKind {
+    match run.summary() {
+        Ok(Some(Summary::Load(load))) if load.mode == "conn" => StepKind::Connections,
+        Ok(Some(Summary::Load(_))) => StepKind::Throughput,
+        Ok(Some(Summary::Probe(_))) => StepKind::Latency,
+        _ => StepKind::Idle,
+    }
+}
+
+fn plan_steps(plan: &Value) -> impl Iterator<Item = &Value> {
+    plan.get("steps").and_then(Value::as_array).into_iter().flatten()
+}
+
+fn text(value: &Value, key: &str) -> Option<String> {
+    Some(value.get(key)?.as_str()?.to_owned())
+}
+
+/// What the tools' own summaries say against a point, where no runner has judged it.
+fn own_failures(point: &Point) -> Vec<String> {
+    let mut failures = Vec::new();
+    for Load { summary, .. } in &point.loads {
+        if !summary.ok {
+            failures.push(format!("loadgen {}: {}", summary.mode, reasons(&summary.failures)));
+        }
+        if summary.generator_limited {
+            failures.push(format!("loadgen {}: the generator could not keep its own plan", summary.mode));
+        }
+    }
+    if let Some((_, summary)) = point.prober.as_ref().filter(|(_, summary)| !summary.ok) {
+        failures.push(format!("prober: {}", reasons(&summary.failures)));
+    }
+    failures
+}
+
+fn reasons(failures: &[String]) -> String {
+    if failures.is_empty() { "failed without a reason".to_owned() } else { failures.join("; ") }
+}
+
+/// What an event of the runner says against a point.
+fn failure(event: &Event) -> Option<String> {
+    let reason = phases::detail(event, "reason").or(phases::detail(event, "text"));
+    let is_interrupted = event.kind == EventKind::Note && event.name == "interrupted";
+    match event.kind {
+        EventKind::Gate if event.detail.get("passed").and_then(Value::as_bool) == Some(false) => {
+            let process = phases::detail(event, "process").unwrap_or_default();
+            Some(format!("{process} {}: {}", event.name, reason.unwrap_or("failed")).trim_start().to_owned())
+        }
+        EventKind::Error => Some(format!("{}: {}", event.name, reason.unwrap_or("error"))),
+        EventKind::Note if is_interrupted => Some(format!("interrupted: {}", reason.unwrap_or("the run was stopped"))),
+        _ => None,
+    }
+}

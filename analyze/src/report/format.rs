@@ -1,0 +1,190 @@
+//! Numbers and intervals as text, the same in HTML, Markdown and on the terminal.
+
+use super::figures::Pooled;
+use crate::stats::{Contrast, Estimate, Verdict};
+
+/// A value with as many digits as it deserves: three significant ones or all before the point, thousands separated.
+pub fn number(value: f64) -> String {
+    with_decimals(value, decimals(value))
+}
+
+fn decimals(value: f64) -> usize {
+    match value.abs() {
+        m if m >= 100.0 || m == 0.0 => 0,
+        m if m >= 10.0 => 1,
+        m if m >= 1.0 => 2,
+        _ => 3,
+    }
+}
+
+fn with_decimals(value: f64, decimals: usize) -> String {
+    let text = format!("{value:.decimals$}");
+    let (sign, digits) = text.strip_prefix('-').map_or(("", text.as_str()), |digits| ("−", digits));
+    let (whole, fraction) = digits.split_once('.').map_or((digits, None), |(whole, fraction)| (whole, Some(fraction)));
+    let mut grouped = String::new();
+    for (index, digit) in whole.chars().enumerate() {
+        if index > 0 && (whole.len() - index) % 3 == 0 {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    let fraction = fraction.map_or(String::new(), |fraction| format!(".{fraction}"));
+    let is_zero = text.bytes().all(|b| matches!(b, b'-' | b'0' | b'.'));
+    format!("{}{grouped}{fraction}", if is_zero { "" } else { sign })
+}
+
+/// An estimate with its error: the interval where there is one, else the range of the repeats.
+pub fn estimate(estimate: &Estimate) -> String {
+    let mean = number(estimate.mean);
+    let (low, high) = estimate.bar();
+    match (estimate.n, estimate.ci95) {
+        (1, _) => mean,
+        (_, Some(_)) => format!("{mean} [{}, {}]", number(low), number(high)),
+        (_, None) if low == high => mean,
+        (_, None) => format!("{mean} ({} to {})", number(low), number(high)),
+    }
+}
+
+/// A percentile of all repeats together, with the interval of its sampling.
+pub fn pooled(pooled: &Pooled) -> String {
+    format!("{} [{}, {}]", number(pooled.value), number(pooled.ci95.0), number(pooled.ci95.1))
+}
+
+/// A mean with half the width of its error to the same digit, for tables that must stay narrow.
+pub fn narrow(estimate: &Estimate) -> String {
+    let (low, high) = estimate.bar();
+    let half = with_decimals((high - low) / 2.0, decimals(estimate.mean));
+    let mean = number(estimate.mean);
+    if estimate.n == 1 || low == high { mean } else { format!("{mean} ±{half}") }
+}
+
+/// How many repeats stand behind an estimate, and what its error is.
+pub fn repeats(estimate: &Estimate) -> String {
+    match (estimate.n, estimate.ci95) {
+        (1, _) => "n=1, spread unknown".to_owned(),
+        (n, Some(_)) => format!("n={n}, 95 % interval"),
+        (n, None) => format!("n={n}, range"),
+    }
+}
+
+/// A percentage with sign.
+pub fn percent(value: f64) -> String {
+    let digits = if value.abs() >= 10.0 { 0 } else { 1 };
+    let text = format!("{value:+.digits$} %");
+    text.replace('-', "−")
+}
+
+/// What may be said of a difference, in a few words for a table's cell.
+pub fn contrast(contrast: &Contrast) -> String {
+    let difference = percent(contrast.percent);
+    match (contrast.verdict, contrast.percent_ci95) {
+        (Verdict::Different, Some((low, high))) => format!("{difference} [{}, {}]", percent(low), percent(high)),
+        (Verdict::NoDifference, Some((low, high))) => {
+            format!("no difference within noise [{}, {}]", percent(low), percent(high))
+        }
+        (Verdict::Apart, _) => format!("{difference}, ranges apart"),
+        (Verdict::Overlapping, _) => "ranges overlap".to_owned(),
+        (Verdict::Single, _) => format!("{difference}, one repeat"),
+        (Verdict::Different | Verdict::NoDifference, None) => difference,
+    }
+}
+
+/// The same in a few characters, for tables that must stay narrow.
+pub fn narrow_contrast(contrast: &Contrast) -> String {
+    match contrast.verdict {
+        Verdict::Different | Verdict::Apart => percent(contrast.percent),
+        Verdict::NoDifference | Verdict::Overlapping => "≈".to_owned(),
+        Verdict::Single => format!("{} ?", percent(contrast.percent)),
+    }
+}
+
+/// The same as the end of a sentence whose subject is `a`: "A higher by 12 % in every repeat; ...".
+pub fn contrast_sentence(contrast: &Contrast, a: &str, repeats: usize) -> String {
+    let direction = if contrast.percent >= 0.0 { "higher" } else { "lower" };
+    let by = format!("{a} {direction} by {}", percent(contrast.percent.abs()).trim_start_matches('+'));
+    let too_few = format!("{} repeats are too few for a confidence interval", count(repeats));
+    match (contrast.verdict, contrast.percent_ci95) {
+        (Verdict::Different, Some((low, high))) => {
+            format!("{by} (95 % interval {} to {})", percent(low), percent(high))
+        }
+        (Verdict::NoDifference, Some((low, high))) => {
+            format!("no difference within noise (95 % interval {} to {})", percent(low), percent(high))
+        }
+        (Verdict::Apart, _) => format!("{by}, and the ranges of the repeats do not meet; {too_few}"),
+        (Verdict::Overlapping, _) => {
+            format!("the ranges of the repeats overlap, so no difference is claimed; {too_few}")
+        }
+        (Verdict::Single, _) => format!("{by}; with a single repeat nothing is known of the noise"),
+        (Verdict::Different | Verdict::NoDifference, None) => by,
+    }
+}
+
+/// A small count in words.
+pub fn count(n: usize) -> String {
+    match n {
+        1 => "one".to_owned(),
+        2 => "two".to_owned(),
+        n => n.to_string(),
+    }
+}
+
+/// Bytes for people.
+pub fn bytes(count: u64) -> String {
+    match count {
+        0..1024 => format!("{count} B"),
+        1024..1_048_576 => format!("{} KiB", number(count as f64 / 1024.0)),
+        _ => format!("{} MiB", number(count as f64 / 1_048_576.0)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn digits_follow_the_magnitude() {
+        for (value, text) in [
+            (0.0, "0"),
+            (0.12345, "0.123"),
+            (-1.239, "−1.24"),
+            (12.34, "12.3"),
+            (999.4, "999"),
+            (1234.5, "1,234"),
+            (1_234_567.0, "1,234,567"),
+            (-0.0001, "0.000"),
+        ] {
+            assert_eq!(number(value), text, "{value}");
+        }
+    }
+
+    #[test]
+    fn an_estimate_carries_its_error() {
+        let of = |values: &[f64]| estimate(&Estimate::of(values).unwrap());
+        assert_eq!(of(&[100.0]), "100");
+        assert_eq!(of(&[100.0, 100.0]), "100");
+        assert_eq!(of(&[100.0, 110.0]), "105 (100 to 110)");
+        assert!(of(&[100.0, 110.0, 105.0]).starts_with("105 ["));
+        assert_eq!(narrow(&Estimate::of(&[62.0, 62.8]).unwrap()), "62.4 ±0.4");
+        assert_eq!(repeats(&Estimate::of(&[1.0, 2.0]).unwrap()), "n=2, range");
+    }
+
+    #[test]
+    fn a_sentence_claims_no_more_than_the_repeats_allow() {
+        let sentence = |a: &[f64], b: &[f64]| {
+            let (a, b) = (Estimate::of(a).unwrap(), Estimate::of(b).unwrap());
+            contrast_sentence(&Contrast::between(&a, &b).unwrap(), "A", a.n.min(b.n))
+        };
+        assert_eq!(
+            sentence(&[120.0, 122.0], &[100.0, 102.0]),
+            "A higher by 20 %, and the ranges of the repeats do not meet; two repeats are too few for a confidence interval"
+        );
+        assert!(sentence(&[100.0, 103.0], &[101.0, 102.0]).starts_with("the ranges of the repeats overlap"));
+        assert!(sentence(&[100.0], &[200.0]).starts_with("A lower by 50 %; with a single repeat"));
+        assert!(sentence(&[10.0, 11.0, 12.0], &[20.0, 21.0, 22.0]).starts_with("A lower by 48 % (95 % interval −"));
+    }
+
+    #[test]
+    fn sizes() {
+        assert_eq!([bytes(12), bytes(2048), bytes(5 * 1_048_576)], ["12 B", "2.00 KiB", "5.00 MiB"]);
+    }
+}

@@ -1,0 +1,154 @@
+//! The report as Markdown, and its main table for a terminal: the same figures as on the page, in plain text.
+
+use std::fmt::Write as _;
+
+use super::figures::{Figure, Figures, Row};
+use super::format::{contrast, estimate, narrow, narrow_contrast, number, pooled, repeats};
+use super::main_rows;
+use crate::stats::Contrast;
+use crate::stats::estimate::INTERVAL_REPEATS_MIN;
+
+/// The report in Markdown.
+pub fn report(figures: &Figures) -> String {
+    let mut text = String::new();
+    let mut push = |arguments: std::fmt::Arguments| text.write_fmt(arguments).expect("a String takes everything");
+    push(format_args!("# {}\n\n", figures.experiment));
+    for target in &figures.targets {
+        let version = target.version.as_deref().unwrap_or("version unknown");
+        push(format_args!("- {}: {} ({version})\n", target.label, target.title));
+    }
+    push(format_args!("\n## Before you quote a figure\n\n"));
+    if figures.manifest.is_shared_host {
+        push(format_args!("- Broker, load generator, prober and collectors shared one machine.\n"));
+    }
+    for caveat in figures.plan.caveats.iter().chain(&figures.plan.notes) {
+        push(format_args!("- {caveat}\n"));
+    }
+    push(format_args!("\n## Verdict\n\n"));
+    for line in &figures.verdicts {
+        push(format_args!("- {}\n", line.text));
+    }
+    for step in &figures.steps {
+        push(format_args!("\n## {}\n\n", step.name));
+        for failed in &step.failed {
+            let (label, target, repeat) = (&failed.label, &failed.target, failed.repeat);
+            push(format_args!("- failed: {label} {target}, repeat {repeat}: {}\n", failed.reasons.join("; ")));
+        }
+        if step.rows.is_empty() {
+            continue;
+        }
+        let heads: Vec<String> =
+            figures.targets.iter().map(|target| format!("{} {}", target.label, target.name)).collect();
+        push(format_args!("\n| quantity | unit | {} | A against B |\n", heads.join(" | ")));
+        push(format_args!("| :-- | :-- |{} --: |\n", " --: |".repeat(heads.len())));
+        for row in &step.rows {
+            let cells: Vec<String> = row.figures.iter().map(cell).collect();
+            push(format_args!(
+                "| {} | {} | {} | {} |\n",
+                row.metric.title(),
+                row.unit,
+                cells.join(" | "),
+                difference(row)
+            ));
+        }
+    }
+    text
+}
+
+/// The main table, aligned for a terminal.
+pub fn terminal(figures: &Figures) -> String {
+    let mut rows: Vec<Vec<String>> = vec![vec!["step".to_owned(), "figure".to_owned()]];
+    rows[0].extend(figures.targets.iter().map(|target| format!("{} {}", target.label, target.name)));
+    rows[0].push("A against B".to_owned());
+    let mut last = "";
+    for (step, row) in main_rows(figures) {
+        let name = if step.name == last { String::new() } else { step.name.clone() };
+        last = &step.name;
+        let mut cells = vec![name, row.metric.short()];
+        cells.extend(row.figures.iter().map(narrow_cell));
+        cells.push(row.contrast.as_ref().map_or("–".to_owned(), narrow_contrast));
+        rows.push(cells);
+    }
+    rows.extend(memory_row(figures));
+    let mut text = aligned(&rows);
+    let mut push = |arguments: std::fmt::Arguments| text.write_fmt(arguments).expect("a String takes everything");
+    let error = if figures.repeats as usize >= INTERVAL_REPEATS_MIN { "95 % interval" } else { "range of the repeats" };
+    push(format_args!(
+        "mean ± half the {error} (n={} unless said); A against B in % of B, ≈ ranges overlap, ? one repeat, * all repeats pooled\n",
+        figures.repeats
+    ));
+    for (step, failed) in figures.steps.iter().flat_map(|step| step.failed.iter().map(move |failed| (step, failed))) {
+        let point = format!("{} {} {} #{}", step.name, failed.label, failed.target, failed.repeat);
+        push(format_args!("failed: {point}: {}\n", failed.reasons.join("; ")));
+    }
+    text
+}
+
+fn memory_row(figures: &Figures) -> Option<Vec<String>> {
+    let estimates: Vec<_> = figures.memory.iter().map(|memory| memory.bytes_per_connection.as_ref()).collect();
+    if estimates.iter().all(Option::is_none) {
+        return None;
+    }
+    let mut cells = vec!["ramps".to_owned(), "memory per connection, B".to_owned()];
+    cells.extend(estimates.iter().map(|found| found.map_or("–".to_owned(), narrow)));
+    let pair = if let [Some(a), Some(b)] = estimates.as_slice() { Some((*a, *b)) } else { None };
+    let found = pair.and_then(|(a, b)| Contrast::between(a, b));
+    cells.push(found.as_ref().map_or("–".to_owned(), narrow_contrast));
+    Some(cells)
+}
+
+fn narrow_cell(figure: &Figure) -> String {
+    let failed = figure.values.len() == 1;
+    match (&figure.estimate, &figure.pooled) {
+        (Some(found), _) if failed => format!("{} n=1", narrow(found)),
+        (Some(found), _) => narrow(found),
+        (None, Some(pooled)) => format!("{}*", number(pooled.value)),
+        (None, None) if figure.voids.is_empty() => "failed".to_owned(),
+        (None, None) => "none".to_owned(),
+    }
+}
+
+/// Columns padded to their widest cell: words to the left, figures to the right.
+fn aligned(rows: &[Vec<String>]) -> String {
+    let columns = rows.first().map_or(0, Vec::len);
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..columns).map(width).collect();
+    let mut text = String::new();
+    for row in rows {
+        let cells: Vec<String> = row
+            .iter()
+            .enumerate()
+            .map(|(column, cell)| {
+                let width = widths[column];
+                if column < 2 { format!("{cell:<width$}") } else { format!("{cell:>width$}") }
+            })
+            .collect();
+        text.push_str(cells.join("  ").trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+fn cell(figure: &Figure) -> String {
+    match (&figure.estimate, &figure.pooled) {
+        (Some(found), _) => format!("{} ({})", estimate(found), repeats(found)),
+        (None, Some(found)) => format!("{} (all repeats pooled, n={} messages)", pooled(found), found.count),
+        (None, None) if figure.voids.is_empty() => "failed".to_owned(),
+        (None, None) => "none".to_owned(),
+    }
+}
+
+fn difference(row: &Row) -> String {
+    row.contrast.as_ref().map_or("–".to_owned(), contrast)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_line_up() {
+        let rows = [["step", "figure", "A"], ["x", "µs", "1,000"]].map(|row| row.map(str::to_owned).to_vec());
+        assert_eq!(aligned(&rows), "step  figure      A\nx     µs      1,000\n");
+    }
+}

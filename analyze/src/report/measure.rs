@@ -1,0 +1,397 @@
+//! The figures of one point, from the files of its runs.
+//!
+//! A rate is a counter's difference over the elapsed time between the first and the last sample inside the measure phase.
+//! A figure that the data does not carry is *void*, with the reason; a void is not a number and enters no mean.
+
+use std::collections::BTreeMap;
+
+use runlog::hlog::{self, LatencyInterval};
+use runlog::write::CounterRow;
+use runlog::{LoadSummary, Percentiles, Run, Warning, columns, order};
+
+use super::experiment::{Load, Point, StepKind};
+use super::metric::Metric;
+use crate::phases::Span;
+use crate::series::Series;
+use crate::stats::{median, window};
+
+/// One figure of one point.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Sample {
+    /// The value, in the metric's unit.
+    Number(f64),
+    /// Why there is none.
+    Void(String),
+}
+
+/// What one point shows.
+#[derive(Debug, Default)]
+pub struct Measured {
+    /// Its figures.
+    pub samples: BTreeMap<Metric, Sample>,
+    /// Latency histograms of the measure phase (values in ns), for the curve.
+    pub latencies: Vec<LatencyInterval>,
+    /// Deliveries per second by time since the begin of the measure phase, s.
+    pub deliveries: Vec<(f64, f64)>,
+    /// Length of the measure phase, s.
+    pub measured_s: Option<f64>,
+    /// Why the point does not count after all.
+    pub failures: Vec<String>,
+    /// What was wrong with its files.
+    pub warnings: Vec<Warning>,
+}
+
+impl Measured {
+    /// Reads what the point's runs wrote.
+    pub fn of(point: &Point, kind: StepKind) -> Self {
+        let mut measured = Self::default();
+        measured.measured_s = point.measured.map(|span| span.seconds());
+        measured.take_loads(point, kind);
+        measured.take_prober(point);
+        measured.take_broker(point);
+        measured.take_ratios(point, kind);
+        measured
+    }
+
+    /// A figure, if it is a number.
+    pub fn number(&self, metric: Metric) -> Option<f64> {
+        match self.samples.get(&metric) {
+            Some(Sample::Number(value)) => Some(*value),
+            _ => None,
+        }
+    }
+
+    fn set(&mut self, metric: Metric, value: f64) {
+        let sample = if value.is_finite() { Sample::Number(value) } else { Sample::Void("not finite".to_owned()) };
+        self.samples.insert(metric, sample);
+    }
+
+    fn void(&mut self, metric: Metric, reason: impl Into<String>) {
+        self.samples.insert(metric, Sample::Void(reason.into()));
+    }
+
+    fn take_loads(&mut self, point: &Point, kind: StepKind) {
+        let counters: Vec<(&Load, Vec<CounterRow>)> =
+            point.loads.iter().map(|load| (load, self.counters(&load.run))).collect();
+        let span = point.measured.or_else(|| loaded_span(&counters));
+        let Some(span) = span else { return };
+        let of_mode = |mode: &'static str| counters.iter().filter(move |(load, _)| load.summary.mode == mode);
+        let rate = |mode, counter: fn(&CounterRow) -> u64| {
+            of_mode(mode).map(|(_, rows)| rate_within(rows, span, counter)).sum::<Option<f64>>()
+        };
+        let connected = counters.iter().map(|(_, rows)| level_within(rows, span, |row| row.connected));
+        if let Some(connected) = connected.sum::<Option<f64>>().filter(|_| !counters.is_empty()) {
+            self.set(Metric::Connections, connected);
+        }
+        let tools_cpu_us = counters.iter().map(|(_, rows)| rate_within(rows, span, |row| row.self_cpu_us));
+        if let Some(cpu_us) = tools_cpu_us.sum::<Option<f64>>().filter(|_| !counters.is_empty()) {
+            self.set(Metric::LoadCpu, cpu_us / 1e4);
+        }
+        match kind {
+            StepKind::Throughput => {
+                let rates = [
+                    (Metric::DeliveredPerS, rate("sub", |row| row.received)),
+                    (Metric::OfferedPerS, rate("pub", |row| row.offered)),
+                    (Metric::SentPerS, rate("pub", |row| row.written)),
+                    (Metric::AckedPerS, rate("pub", |row| row.acked).filter(|_| acknowledges(point))),
+                ];
+                for (metric, rate) in rates {
+                    rate.into_iter().for_each(|rate| self.set(metric, rate));
+                }
+                if rate("sub", |row| row.received).is_none() {
+                    self.void(Metric::DeliveredPerS, "fewer than two counter samples lie in the measure phase");
+                }
+                self.deliveries = deliveries(of_mode("sub").map(|(_, rows)| rows.as_slice()), span);
+                self.take_receipts(point);
+            }
+            StepKind::Connections => self.take_connects(point),
+            StepKind::Latency | StepKind::Idle => {}
+        }
+    }
+
+    /// Counts over the whole run: what was sent before and after the measure phase must arrive as well.
+    fn take_receipts(&mut self, point: &Point) {
+        let received: Vec<_> = point.loads("sub").filter_map(|load| load.summary.receive.as_ref()).collect();
+        let count =
+            |of: fn(&runlog::summary::ReceiveSummary) -> u64| received.iter().map(|r| of(r)).sum::<u64>() as f64;
+        let delivered = count(|r| r.delivered);
+        self.set(Metric::Lost, count(|r| r.lost));
+        self.set(Metric::Duplicated, count(|r| r.duplicated));
+        self.set(Metric::OutOfOrder, count(|r| r.out_of_order));
+        self.set(Metric::Corrupted, count(|r| r.corrupted));
+        let disconnected: u64 = point.loads.iter().map(|load| load.summary.disconnected.total).sum();
+        self.set(Metric::Disconnected, disconnected as f64);
+        let published = point.loads("pub").filter_map(|load| load.summary.publish.as_ref());
+        let (sent, late_max_us) = published.fold((0, 0), |(n, late), p| (n + p.written, late.max(p.late_max_us)));
+        self.set(Metric::SendLateMax, late_max_us as f64);
+        if sent > 0 {
+            self.set(Metric::DeliveredShare, 100.0 * delivered / (sent as f64 * fan_out(point)));
+            if delivered == 0.0 {
+                self.failures.push(format!("{sent} messages were sent and none was delivered"));
+            }
+        }
+        self.take_receiver_latency(point);
+    }
+
+    /// Latency in the measure phase, from the histogram log; over the whole run where the log has no interval inside it.
+    fn take_receiver_latency(&mut self, point: &Point) {
+        let logs: Vec<LatencyInterval> = point.loads("sub").flat_map(|load| self.latency_log(&load.run)).collect();
+        let inside = |log: &&LatencyInterval| {
+            point.measured.is_some_and(|span| {
+                let end_wall_ns = log.start_wall_ns + log.length_ns;
+                log.start_wall_ns + LOG_ROUNDING_NS >= span.begin_wall_ns
+                    && end_wall_ns <= span.end_wall_ns + LOG_ROUNDING_NS
+            })
+        };
+        let measured: Vec<LatencyInterval> = logs.iter().filter(inside).cloned().collect();
+        self.latencies = if measured.is_empty() { logs } else { measured };
+        let of_tag = |tag: &str| {
+            hlog::merge(&self.latencies, Some(tag)).map(|sum| Percentiles::of_histogram(&sum, US_PER_NS, 0))
+        };
+        match (of_tag(hlog::CORRECTED), of_tag(hlog::UNCORRECTED)) {
+            (Some(corrected), uncorrected) => self.take_latency(&corrected, &uncorrected.unwrap_or_default()),
+            (None, _) => {
+                // Percentiles of several receivers cannot be added up; one process is the rule.
+                let mut summaries = point.loads("sub").filter_map(|load| load.summary.receive.as_ref());
+                if let (Some(only), None) = (summaries.next(), summaries.next()) {
+                    self.take_latency(&only.latency_us, &only.uncorrected_latency_us);
+                }
+            }
+        }
+    }
+
+    fn take_connects(&mut self, point: &Point) {
+        let connects: Vec<&LoadSummary> = point.loads("conn").map(|load| &load.summary).collect();
+        let sum = |of: fn(&LoadSummary) -> f64| connects.iter().map(|summary| of(summary)).sum::<f64>();
+        self.set(Metric::ConnectRate, sum(|s| s.connect.rate_per_s));
+        self.set(Metric::ConnectFailed, sum(|s| s.connect.failed as f64));
+        self.set(Metric::Disconnected, sum(|s| s.disconnected.total as f64));
+        if let [only] = connects.as_slice() {
+            let connack = &only.connect.connack_us;
+            self.take_percentile(Metric::ConnackP50, connack, "p50");
+            self.take_percentile(Metric::ConnackP99, connack, "p99");
+            self.take_extreme(Metric::ConnackMax, connack.max);
+        }
+    }
+
+    fn take_prober(&mut self, point: &Point) {
+        let Some((run, summary)) = &point.prober else { return };
+        self.set(Metric::Probes, summary.sent as f64);
+        self.set(Metric::Lost, summary.lost as f64);
+        self.set(Metric::Duplicated, summary.duplicated as f64);
+        self.set(Metric::OutOfOrder, summary.out_of_order as f64);
+        if let Some(late_us) = summary.send_lag_us.max.filter(|late| late.is_finite()) {
+            self.set(Metric::SendLateMax, late_us);
+        }
+        self.take_latency(&summary.latency_us, &summary.uncorrected_latency_us);
+        self.latencies = self.latency_log(run);
+    }
+
+    fn take_latency(&mut self, corrected: &Percentiles, uncorrected: &Percentiles) {
+        use Metric::{LatencyMax, LatencyP50, LatencyP95, LatencyP99};
+        use Metric::{UncorrectedMax, UncorrectedP50, UncorrectedP95, UncorrectedP99};
+        for (of, [p50, p95, p99, max]) in [
+            (corrected, [LatencyP50, LatencyP95, LatencyP99, LatencyMax]),
+            (uncorrected, [UncorrectedP50, UncorrectedP95, UncorrectedP99, UncorrectedMax]),
+        ] {
+            if of.count > 0 {
+                self.take_percentile(p50, of, "p50");
+                self.take_percentile(p95, of, "p95");
+                self.take_percentile(p99, of, "p99");
+                self.take_extreme(max, of.max);
+            }
+        }
+    }
+
+    fn take_percentile(&mut self, metric: Metric, of: &Percentiles, name: &str) {
+        match of.get(name) {
+            Some(value) if value.is_finite() => self.set(metric, value),
+            Some(_) => self.void(metric, "infinite: lost messages reach into this percentile"),
+            None => {
+                let quantile = Percentiles::QUANTILES.iter().find(|(known, _)| *known == name).map_or(0.5, |(_, q)| *q);
+                let needed = order::samples_needed(quantile);
+                self.void(metric, format!("needs {needed} samples, there are {}", of.count));
+            }
+        }
+    }
+
+    fn take_extreme(&mut self, metric: Metric, value: Option<f64>) {
+        match value {
+            Some(value) if value.is_finite() => self.set(metric, value),
+            Some(_) => self.void(metric, "infinite: a message was lost"),
+            None => {}
+        }
+    }
+
+    fn take_broker(&mut self, point: &Point) {
+        let Some(run) = &point.broker else { return };
+        let series = match Series::read(&run.raw_path()) {
+            Ok(series) => series,
+            Err(error) => return self.failures.push(format!("broker samples: {error:#}")),
+        };
+        self.warnings.extend(series.warnings.iter().cloned());
+        let rows = match point.measured {
+            Some(span) => series.intervals_between(span.begin_mono_ns, span.end_mono_ns),
+            None => 0..series.intervals.len(),
+        };
+        if rows.is_empty() {
+            return self.void(Metric::Rss, "no sample of the broker lies in the measure phase");
+        }
+        let known = |name: &str| {
+            let levels = series.levels(name).unwrap_or_default();
+            levels.get(rows.clone()).unwrap_or_default().iter().copied().filter(|v| v.is_finite()).collect::<Vec<_>>()
+        };
+        if known(columns::PROC_COUNT).contains(&0.0) {
+            self.failures.push("the broker's process was gone during the measure phase".to_owned());
+        }
+        let rss = known(columns::PROC_RSS_KB);
+        median(&rss).into_iter().for_each(|kib| self.set(Metric::Rss, kib / 1024.0));
+        rss.iter().copied().reduce(f64::max).into_iter().for_each(|kib| self.set(Metric::RssMax, kib / 1024.0));
+        let rate = |name: &str| series.rate_over(name, rows.clone());
+        if let Some(cpu_us) = rate(columns::PROC_CPU_USER_US).zip(rate(columns::PROC_CPU_SYS_US)) {
+            self.set(Metric::BrokerCpu, (cpu_us.0 + cpu_us.1) / 1e4);
+        }
+        host_busy(&rate).into_iter().for_each(|percent| self.set(Metric::HostBusy, percent));
+    }
+
+    fn take_ratios(&mut self, point: &Point, kind: StepKind) {
+        if kind == StepKind::Throughput
+            && let (Some(cpu), Some(delivered)) = (self.number(Metric::BrokerCpu), self.number(Metric::DeliveredPerS))
+            && delivered > 0.0
+        {
+            self.set(Metric::CpuPerMessage, cpu * 1e4 / delivered);
+        }
+        let no_load = point.loads.is_empty() && kind == StepKind::Idle;
+        if no_load {
+            self.set(Metric::Connections, 0.0);
+        }
+    }
+
+    fn counters(&mut self, run: &Run) -> Vec<CounterRow> {
+        match run.counters() {
+            Ok(loaded) => {
+                self.warnings.extend(loaded.warnings);
+                loaded.value
+            }
+            Err(error) => {
+                self.failures.push(error.to_string());
+                Vec::new()
+            }
+        }
+    }
+
+    fn latency_log(&mut self, run: &Run) -> Vec<LatencyInterval> {
+        if !run.latency_path().exists() {
+            return Vec::new();
+        }
+        match run.latency() {
+            Ok(loaded) => {
+                self.warnings.extend(loaded.warnings);
+                loaded.value
+            }
+            Err(error) => {
+                self.warnings.push(Warning { file: run.latency_path(), line: None, message: error.to_string() });
+                Vec::new()
+            }
+        }
+    }
+}
+
+/// Whether the publishers ask for acknowledgements.
+fn acknowledges(point: &Point) -> bool {
+    point
+        .loads("pub")
+        .any(|load| config(&load.run, "qos").and_then(serde_json::Value::as_u64).is_some_and(|qos| qos > 0))
+}
+
+/// How many deliveries one message should cause: all subscribers share one topic, or each has its own (`%i` and its like).
+fn fan_out(point: &Point) -> f64 {
+    let has_own_topic = |load: &Load| {
+        let topics = config(&load.run, "topics").and_then(serde_json::Value::as_array).into_iter().flatten();
+        topics.filter_map(serde_json::Value::as_str).any(|topic| topic.contains('%'))
+    };
+    point.loads("sub").map(|load| if has_own_topic(load) { 1.0 } else { load.summary.clients as f64 }).sum()
+}
+
+fn config<'a>(run: &'a Run, key: &str) -> Option<&'a serde_json::Value> {
+    run.meta.as_ref()?.config.get(key)
+}
+
+/// Without phase marks: from the end of the rise of deliveries to the end of their fall.
+fn loaded_span(counters: &[(&Load, Vec<CounterRow>)]) -> Option<Span> {
+    let (_, rows) = counters.iter().find(|(load, _)| load.summary.mode == "sub").or(counters.first())?;
+    let moved: Vec<f64> =
+        rows.windows(2).map(|pair| pair[1].received.saturating_sub(pair[0].received) as f64).collect();
+    let whole = (0, rows.len().checked_sub(1)?);
+    let (first, last) = window::load_span(&moved, 1.0).map_or(whole, |range| (range.start, range.end));
+    let (begin, end) = (rows[first], rows[last]);
+    Some(Span {
+        begin_mono_ns: begin.mono_ns,
+        end_mono_ns: end.mono_ns,
+        begin_wall_ns: begin.wall_ns,
+        end_wall_ns: end.wall_ns,
+    })
+}
+
+fn within(rows: &[CounterRow], span: Span) -> &[CounterRow] {
+    let begin = rows.partition_point(|row| row.mono_ns < span.begin_mono_ns);
+    let end = rows.partition_point(|row| row.mono_ns <= span.end_mono_ns);
+    &rows[begin..end.max(begin)]
+}
+
+/// A counter's difference over the elapsed time between the first and the last row inside the span, per second.
+fn rate_within(rows: &[CounterRow], span: Span, counter: fn(&CounterRow) -> u64) -> Option<f64> {
+    let rows = within(rows, span);
+    let (first, last) = (rows.first()?, rows.last()?);
+    let elapsed_s = (last.mono_ns - first.mono_ns) as f64 * 1e-9;
+    (elapsed_s > 0.0).then(|| (counter(last) as f64 - counter(first) as f64) / elapsed_s)
+}
+
+/// The least level inside the span: a gauge that dipped is not made whole by its median.
+fn level_within(rows: &[CounterRow], span: Span, gauge: fn(&CounterRow) -> u64) -> Option<f64> {
+    within(rows, span).iter().map(gauge).min().map(|level| level as f64)
+}
+
+/// Deliveries per second of all subscribers together, by the time since the begin of the span; a little of before and after
+/// is kept, so that a chart shows where the load came from.
+fn deliveries<'a>(subscribers: impl Iterator<Item = &'a [CounterRow]>, span: Span) -> Vec<(f64, f64)> {
+    let mut sum: Vec<(f64, f64)> = Vec::new();
+    for rows in subscribers {
+        let since = |ns: u64| (ns as f64 - span.begin_mono_ns as f64) * 1e-9;
+        let points = rows.windows(2).filter(|pair| pair[1].mono_ns > pair[0].mono_ns).map(|pair| {
+            let elapsed_s = (pair[1].mono_ns - pair[0].mono_ns) as f64 * 1e-9;
+            (since(pair[1].mono_ns), pair[1].received.saturating_sub(pair[0].received) as f64 / elapsed_s)
+        });
+        let points: Vec<(f64, f64)> =
+            points.filter(|(t, _)| *t > -MARGIN_S && *t < since(span.end_mono_ns) + MARGIN_S).collect();
+        if sum.is_empty() {
+            sum = points;
+        } else {
+            sum.iter_mut().zip(points).for_each(|(sum, point)| sum.1 += point.1);
+        }
+    }
+    sum
+}
+
+/// Share of all cores' time that was not idle, percent.
+fn host_busy(rate: &dyn Fn(&str) -> Option<f64>) -> Option<f64> {
+    let busy: f64 = [
+        columns::CPU_USER_TICKS,
+        columns::CPU_NICE_TICKS,
+        columns::CPU_SYSTEM_TICKS,
+        columns::CPU_IRQ_TICKS,
+        columns::CPU_SOFTIRQ_TICKS,
+        columns::CPU_STEAL_TICKS,
+    ]
+    .into_iter()
+    .filter_map(rate)
+    .sum();
+    let idle = rate(columns::CPU_IDLE_TICKS)? + rate(columns::CPU_IOWAIT_TICKS).unwrap_or(0.0);
+    (busy + idle > 0.0).then(|| 100.0 * busy / (busy + idle))
+}
+
+/// Time before and after the measure phase that is kept for the chart of deliveries, s.
+const MARGIN_S: f64 = 1.5;
+/// Histogram logs stamp their intervals to a millisecond, and the marks are exact.
+const LOG_ROUNDING_NS: u64 = 2_000_000;
+const US_PER_NS: f64 = 1e-3;
