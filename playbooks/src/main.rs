@@ -158,13 +158,12 @@ fn introduce(plan: &Plan) {
     eprintln!("  {} steps, about {:.0} s, into {}", plan.steps.len(), plan.expected_s, plan.dir);
 }
 
-/// Lets `analyze` write the report and print the main table.
+/// Lets `analyze` write the report, and print the main table and the report's path.
 fn report(plan: &Plan, tools: &Tools) -> Result<()> {
     let program = tools.path("analyze");
-    let page = report_page(plan);
     let status = Command::new(&program)
         .args(["report", &plan.dir, "-o"])
-        .arg(&page)
+        .arg(Path::new(&plan.dir).join("report.html"))
         .stdin(Stdio::null())
         .status()
         .with_context(|| format!("cannot start {program}"))?;
@@ -177,10 +176,6 @@ fn report(plan: &Plan, tools: &Tools) -> Result<()> {
 /// The last lines, and the exit code.
 fn conclude(plan: &Plan, outcome: &local::Outcome) -> ExitCode {
     let total = plan.steps.len();
-    let page = report_page(plan);
-    if page.is_file() {
-        println!("{}", page.display());
-    }
     match outcome.interrupted_by {
         Some(signal) => {
             let kept = format!("{} of {total} steps are complete and kept in {}", outcome.steps_done, plan.dir);
@@ -193,10 +188,6 @@ fn conclude(plan: &Plan, outcome: &local::Outcome) -> ExitCode {
             ExitCode::from(SOME_POINTS_FAILED)
         }
     }
-}
-
-fn report_page(plan: &Plan) -> PathBuf {
-    Path::new(&plan.dir).join("report.html")
 }
 
 fn duration_scale(text: &str) -> Result<f64, String> {

@@ -104,9 +104,7 @@ fn failures(gates: &[Gate]) -> Vec<String> {
 fn keep_plan(plan: &Plan) -> Result<()> {
     let dir = Path::new(&plan.dir);
     std::fs::create_dir_all(dir).with_context(|| format!("cannot create {}", dir.display()))?;
-    let path = dir.join(PLAN_FILE);
+    let path = runlog::read::plan_path(dir);
     let text = serde_json::to_string_pretty(plan).context("a plan is always JSON")?;
     std::fs::write(&path, text + "\n").with_context(|| format!("cannot write {}", path.display()))
 }
-
-const PLAN_FILE: &str = "plan.json";

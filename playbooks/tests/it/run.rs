@@ -23,7 +23,7 @@ fn ours_against_mosquitto_ends_in_a_report() {
     assert!(stdout.lines().count() > 3, "the main table is printed:\n{stdout}");
     let last = stdout.lines().last().expect("lines");
     assert!(last.ends_with("report.html") && folder.path().join(last).is_file(), "the path comes last:\n{stdout}");
-    assert!(experiment.join("plan.json").is_file());
+    assert!(runlog::read::plan(&experiment).expect("readable").is_some(), "the plan lies beside the results");
 
     for target_repeat in ["ours-1", "mosquitto-1"] {
         check_marks(&experiment, target_repeat);
