@@ -1,5 +1,7 @@
 //! Entries behind 32-bit handles.
 
+use crate::prefetch::prefetch;
+
 /// Slots in one chunk: large enough that the list of chunks stays in the cache, small enough that growing by one is
 /// not felt.
 const CHUNK_LEN: usize = 1024;
@@ -65,6 +67,13 @@ impl<T> Arena<T> {
             *self = Self::new();
         }
         entry
+    }
+
+    /// Says that an entry will be read soon.
+    #[inline]
+    pub(crate) fn prefetch(&self, handle: u32) {
+        let (chunk, slot) = place(handle);
+        prefetch(&self.chunks[chunk].slots[slot]);
     }
 
     #[inline]

@@ -5,6 +5,8 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 use foldhash::SharedSeed;
 use foldhash::quality::FoldHasher;
 
+use crate::prefetch::prefetch;
+
 /// Slots of one bucket: hashes and handles together fill one cache line.
 const BUCKET_LEN: usize = 8;
 
@@ -81,6 +83,22 @@ impl HandleTable {
     pub(crate) fn find(&self, hash: u64, is_it: impl FnMut(u32) -> bool) -> Option<u32> {
         let hash = shorten(hash);
         self.segments.get(self.segment(hash))?.find(hash, is_it)
+    }
+
+    /// Says that a hash will be looked up soon.
+    #[inline]
+    pub(crate) fn prefetch(&self, hash: u64) {
+        let hash = shorten(hash);
+        let segment = self.segments.get(self.segment(hash));
+        if let Some(bucket) = segment.and_then(|segment| segment.buckets.get(segment.home(hash))) {
+            prefetch(bucket);
+        }
+    }
+
+    /// A handle with this hash, which may stand for something else all the same.
+    #[inline]
+    pub(crate) fn candidate(&self, hash: u64) -> Option<u32> {
+        self.find(hash, |_| true)
     }
 
     /// Adds a handle that is not in the table.
