@@ -47,6 +47,8 @@ pub struct PlanText {
     pub caveats: Vec<String>,
     /// What was changed of what was asked for, and why.
     pub notes: Vec<String>,
+    /// The commit of the checkout that the tools were built from.
+    pub commit: Option<String>,
 }
 
 /// A broker of the comparison.
@@ -109,6 +111,8 @@ pub struct Point {
     pub loads: Vec<Load>,
     /// The prober with its summary.
     pub prober: Option<(Run, ProbeSummary)>,
+    /// Runs that the figures do not need, such as samples of the load tools' processes.
+    pub others: Vec<Run>,
     /// Why the point does not count; empty when it does.
     pub failures: Vec<String>,
 }
@@ -130,7 +134,7 @@ impl Point {
     /// Every run of the point.
     pub fn runs(&self) -> impl Iterator<Item = &Run> {
         let prober = self.prober.iter().map(|(run, _)| run);
-        self.broker.iter().chain(self.loads.iter().map(|load| &load.run)).chain(prober)
+        self.broker.iter().chain(self.loads.iter().map(|load| &load.run)).chain(prober).chain(&self.others)
     }
 }
 
@@ -187,6 +191,7 @@ impl Experiment {
                         broker: None,
                         loads: Vec::new(),
                         prober: None,
+                        others: Vec::new(),
                         failures: Vec::new(),
                     };
                     self.points.push(point);
@@ -215,9 +220,8 @@ impl Experiment {
         match run.summary() {
             Ok(Some(Summary::Load(summary))) => point.loads.push(Load { run, summary: *summary }),
             Ok(Some(Summary::Probe(summary))) => point.prober = Some((run, *summary)),
-            // Collectors of the load tools are there for a deeper look; the report takes the tools' own figures.
             Ok(Some(Summary::Collect(_))) if run.role == runlog::Role::Broker => point.broker = Some(run),
-            Ok(Some(Summary::Collect(_) | Summary::Other(_))) => {}
+            Ok(Some(Summary::Collect(_) | Summary::Other(_))) => point.others.push(run),
             Ok(None) if run.role == runlog::Role::Broker => point.broker = Some(run),
             Ok(None) => point.failures.push(format!("{tool} {}: no summary, it was stopped before its end", run.tag)),
             Err(error) => point.failures.push(error.to_string()),
@@ -265,6 +269,7 @@ impl PlanText {
             sources: list("sources"),
             caveats: list("caveats"),
             notes: list("notes"),
+            commit: text(plan, "commit"),
         }
     }
 }

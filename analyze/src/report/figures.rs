@@ -223,7 +223,9 @@ fn measure(experiment: &mut Experiment) -> Vec<Measured> {
             measured = Measured::of(point, experiment.steps[point.step].kind);
             point.failures.append(&mut measured.failures);
             if !point.failures.is_empty() {
-                measured = Measured { warnings: measured.warnings, ..Measured::default() };
+                let warnings = std::mem::take(&mut measured.warnings);
+                measured = Measured::default();
+                measured.warnings = warnings;
             }
         }
         all.push(measured);

@@ -3,14 +3,15 @@
 use super::figures::Pooled;
 use crate::stats::{Contrast, Estimate, Verdict};
 
-/// A value with as many digits as it deserves: three significant ones or all before the point, thousands separated.
+/// A value with as many digits as it deserves: three significant ones or all before the point, thousands separated; a whole
+/// number stays one.
 pub fn number(value: f64) -> String {
     with_decimals(value, decimals(value))
 }
 
 fn decimals(value: f64) -> usize {
     match value.abs() {
-        m if m >= 100.0 || m == 0.0 => 0,
+        m if m >= 100.0 || m.fract() == 0.0 => 0,
         m if m >= 10.0 => 1,
         m if m >= 1.0 => 2,
         _ => 3,
@@ -145,6 +146,7 @@ mod tests {
     fn digits_follow_the_magnitude() {
         for (value, text) in [
             (0.0, "0"),
+            (7.0, "7"),
             (0.12345, "0.123"),
             (-1.239, "−1.24"),
             (12.34, "12.3"),
@@ -185,6 +187,6 @@ mod tests {
 
     #[test]
     fn sizes() {
-        assert_eq!([bytes(12), bytes(2048), bytes(5 * 1_048_576)], ["12 B", "2.00 KiB", "5.00 MiB"]);
+        assert_eq!([bytes(12), bytes(2048), bytes(5 * 1_048_576)], ["12 B", "2 KiB", "5 MiB"]);
     }
 }

@@ -5,9 +5,10 @@
 use super::charts::Chart;
 use super::experiment::StepKind;
 use super::figures::{Figure, Figures, Row, StepFigures};
-use super::format::{bytes, contrast, estimate, number, pooled, repeats};
+use super::format::{bytes, contrast, count, estimate, number, pooled, repeats};
 use super::verdict::anchor;
 use super::{main_rows, picture};
+use crate::stats::estimate::INTERVAL_REPEATS_MIN;
 
 /// The whole page.
 pub fn page(figures: &Figures, dir: &str, siblings: &[String]) -> String {
@@ -91,7 +92,7 @@ fn lead(figures: &Figures) -> String {
             )
         })
         .collect();
-    format!("{} {}. {} repeats of each step.", escape(&words.join(". ")), targets.join(", "), figures.repeats)
+    format!("{} {}. Repeats of each step: {}.", escape(&words.join(". ")), targets.join(", "), figures.repeats)
 }
 
 fn caveats(figures: &Figures) -> String {
@@ -107,12 +108,14 @@ fn caveats(figures: &Figures) -> String {
     } else if hosts == 0 {
         items.push("The runs do not say on which machines they ran.".to_owned());
     }
-    if figures.repeats < crate::stats::estimate::INTERVAL_REPEATS_MIN as u32 {
-        items.push(format!(
+    items.extend(match figures.repeats {
+        0..2 => Some("With a single repeat nothing is known of the noise: a difference may be chance.".to_owned()),
+        n if (n as usize) < INTERVAL_REPEATS_MIN => Some(format!(
             "With {} repeats there are no confidence intervals, only ranges: a difference smaller than the ranges means nothing.",
-            figures.repeats
-        ));
-    }
+            count(n as usize)
+        )),
+        _ => None,
+    });
     items.extend(figures.plan.caveats.iter().chain(&figures.plan.notes).map(|text| escape(text)));
     list("ul", "", &items)
 }
@@ -240,16 +243,7 @@ fn figure(id: &str, chart: &Chart) -> String {
 }
 
 fn step_section(figures: &Figures, step: &StepFigures) -> String {
-    let rows: Vec<Vec<String>> = step
-        .rows
-        .iter()
-        .map(|row| {
-            let mut cells = row_cells(figures, row);
-            cells[0] =
-                format!("<th scope=\"row\">{}<small>{}</small></th>", escape(row.metric.title()), escape(row.unit));
-            cells
-        })
-        .collect();
+    let rows: Vec<Vec<String>> = step.rows.iter().map(|row| row_cells(figures, row)).collect();
     let failed: Vec<String> = step
         .failed
         .iter()
@@ -326,7 +320,7 @@ fn targets(figures: &Figures) -> String {
         .collect();
     table(
         "The brokers under test",
-        &["Target", "Version", "Executable", "SHA-256", "Command line (of the first step)"].map(str::to_owned),
+        &["Target", "Version", "Executable", "SHA-256", "Command line (of one step)"].map(str::to_owned),
         &rows,
     )
 }
@@ -367,7 +361,10 @@ fn tools(figures: &Figures) -> String {
             ]
         })
         .collect();
-    table("Tools", &["Tool", "Version", "Commit", "SHA-256 of the executable"].map(str::to_owned), &rows)
+    let commit = figures.plan.commit.as_deref();
+    let checkout = commit.map_or(String::new(), |commit| format!("<p>Checkout: <code>{}</code></p>", escape(commit)));
+    let tools = table("Tools", &["Tool", "Version", "Commit", "SHA-256 of the executable"].map(str::to_owned), &rows);
+    tools + &checkout
 }
 
 fn warnings(figures: &Figures) -> String {

@@ -65,7 +65,7 @@ pub fn terminal(figures: &Figures) -> String {
         let name = if step.name == last { String::new() } else { step.name.clone() };
         last = &step.name;
         let mut cells = vec![name, row.metric.short()];
-        cells.extend(row.figures.iter().map(narrow_cell));
+        cells.extend(row.figures.iter().map(|figure| narrow_cell(figure, figures.repeats as usize)));
         cells.push(row.contrast.as_ref().map_or("–".to_owned(), narrow_contrast));
         rows.push(cells);
     }
@@ -97,10 +97,9 @@ fn memory_row(figures: &Figures) -> Option<Vec<String>> {
     Some(cells)
 }
 
-fn narrow_cell(figure: &Figure) -> String {
-    let failed = figure.values.len() == 1;
+fn narrow_cell(figure: &Figure, repeats: usize) -> String {
     match (&figure.estimate, &figure.pooled) {
-        (Some(found), _) if failed => format!("{} n=1", narrow(found)),
+        (Some(found), _) if found.n < repeats => format!("{} n={}", narrow(found), found.n),
         (Some(found), _) => narrow(found),
         (None, Some(pooled)) => format!("{}*", number(pooled.value)),
         (None, None) if figure.voids.is_empty() => "failed".to_owned(),

@@ -39,6 +39,8 @@ pub struct Measured {
     pub failures: Vec<String>,
     /// What was wrong with its files.
     pub warnings: Vec<Warning>,
+    /// CPU time of the broker in the measure phase and the unit in which the kernel counts it, us.
+    cpu_us: Option<(f64, f64)>,
 }
 
 impl Measured {
@@ -248,18 +250,29 @@ impl Measured {
         median(&rss).into_iter().for_each(|kib| self.set(Metric::Rss, kib / 1024.0));
         rss.iter().copied().reduce(f64::max).into_iter().for_each(|kib| self.set(Metric::RssMax, kib / 1024.0));
         let rate = |name: &str| series.rate_over(name, rows.clone());
+        let ticks_per_s = run.meta.as_ref().and_then(|meta| meta.host.clock_ticks_per_s).unwrap_or(USUAL_TICKS_PER_S);
+        let elapsed_s: f64 = series.intervals[rows.clone()].iter().map(|interval| interval.dt_s).sum();
         if let Some(cpu_us) = rate(columns::PROC_CPU_USER_US).zip(rate(columns::PROC_CPU_SYS_US)) {
             self.set(Metric::BrokerCpu, (cpu_us.0 + cpu_us.1) / 1e4);
+            self.cpu_us = Some(((cpu_us.0 + cpu_us.1) * elapsed_s, 1e6 / ticks_per_s as f64));
         }
         host_busy(&rate).into_iter().for_each(|percent| self.set(Metric::HostBusy, percent));
     }
 
     fn take_ratios(&mut self, point: &Point, kind: StepKind) {
         if kind == StepKind::Throughput
+            && let Some((cpu_us, tick_us)) = self.cpu_us
             && let (Some(cpu), Some(delivered)) = (self.number(Metric::BrokerCpu), self.number(Metric::DeliveredPerS))
-            && delivered > 0.0
         {
-            self.set(Metric::CpuPerMessage, cpu * 1e4 / delivered);
+            if cpu_us < CPU_TICKS_MIN * tick_us {
+                let (used_ms, tick_ms) = (cpu_us / 1e3, tick_us / 1e3);
+                let reason = format!(
+                    "the broker used {used_ms:.0} ms of CPU, too little for a kernel that counts in steps of {tick_ms:.0} ms"
+                );
+                self.void(Metric::CpuPerMessage, reason);
+            } else if delivered > 0.0 {
+                self.set(Metric::CpuPerMessage, cpu * 1e4 / delivered);
+            }
         }
         let no_load = point.loads.is_empty() && kind == StepKind::Idle;
         if no_load {
@@ -390,6 +403,9 @@ fn host_busy(rate: &dyn Fn(&str) -> Option<f64>) -> Option<f64> {
     (busy + idle > 0.0).then(|| 100.0 * busy / (busy + idle))
 }
 
+/// With fewer ticks than this the error of counting them exceeds a fifth.
+const CPU_TICKS_MIN: f64 = 10.0;
+const USUAL_TICKS_PER_S: u64 = 100;
 /// Time before and after the measure phase that is kept for the chart of deliveries, s.
 const MARGIN_S: f64 = 1.5;
 /// Histogram logs stamp their intervals to a millisecond, and the marks are exact.

@@ -102,14 +102,16 @@ fn memory_chart(figures: &Figures) -> Chart {
         .iter()
         .filter_map(|memory| {
             let line = memory.line?;
-            Some(format!(
-                "{}: {} B per connection above {} MiB (r² {:.4}, no point farther than {} MiB off)",
-                memory.label,
-                number(line.bytes_per_connection),
-                number(line.baseline_mib),
-                line.r_squared,
-                number(line.residual_mib_max)
-            ))
+            let fit = match memory.points.len() {
+                0..3 => String::new(),
+                _ => format!(
+                    " (r² {:.4}, no point farther than {} MiB off)",
+                    line.r_squared,
+                    number(line.residual_mib_max)
+                ),
+            };
+            let (bytes, base) = (number(line.bytes_per_connection), number(line.baseline_mib));
+            Some(format!("{}: {bytes} B per connection above {base} MiB{fit}", memory.label))
         })
         .collect();
     let caption = format!(

@@ -138,18 +138,22 @@ fn connections(figures: &Figures, step: &StepFigures) -> VerdictLine {
         Comparison::Both(a, b) => (a, b),
         Comparison::Void(reason) => return line(step, &reason),
     };
+    let words = |metric| {
+        let contrast = step.row(metric).and_then(|row| row.contrast.as_ref());
+        contrast.map_or(String::new(), |contrast| format!(" ({})", format::contrast(contrast)))
+    };
     let connack = match compare(figures, step, Metric::ConnackP99) {
         Comparison::Both(a, b) => {
-            let contrast = step.row(Metric::ConnackP99).and_then(|row| row.contrast.as_ref());
-            let words = contrast.map_or(String::new(), |contrast| format!(" ({})", format::contrast(contrast)));
+            let words = words(Metric::ConnackP99);
             format!("; p99 of the CONNACK latency {} and {} µs{words}", number(a.mean), number(b.mean))
         }
         Comparison::Void(_) => String::new(),
     };
     let text = format!(
-        "A and B take {} and {} connections/s ({}; the load generator asks for a set rate and no more){connack}",
+        "A and B take {} and {} connections/s{} ({}; the load generator asks for a set rate and no more){connack}",
         number(a.mean),
         number(b.mean),
+        words(Metric::ConnectRate),
         repeats(a, b)
     );
     line(step, &text)

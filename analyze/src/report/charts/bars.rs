@@ -95,7 +95,7 @@ fn draw_bar(paper: &Paper, plot: &Plot, place: &Place, bar: Bar) -> DrawResult {
                     paper.draw(&PathElement::new(path, INK.stroke_width(2)))?;
                 }
             }
-            let room = f64::from(bottom_right.0 - top_left.0) * 1.08;
+            let room = f64::from(bottom_right.0 - top_left.0);
             let long = crate::report::format::number(value);
             let label = if text_width(&long, TICK_PX) <= room { long } else { compact(value) };
             let (column, _) = plot.backend_coord(&(place.middle(), 0.0));

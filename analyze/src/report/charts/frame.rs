@@ -200,7 +200,7 @@ pub const TICK_PX: f64 = 14.0;
 /// Type size of axis titles and the legend, px.
 pub const TITLE_PX: f64 = 14.0;
 const MARGIN_TOP: u32 = 64;
-const MARGIN_RIGHT: u32 = 24;
+const MARGIN_RIGHT: u32 = 34;
 const AREA_BOTTOM: u32 = 62;
 const AREA_LEFT: u32 = 68;
 
