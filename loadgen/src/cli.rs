@@ -141,7 +141,8 @@ pub(crate) struct CommonArgs {
     /// Event loops; default: one per core, but no more than clients.
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(crate) threads: Option<u16>,
-    /// Seed of client ids, phases and sender numbers; default: a new one each time.
+    /// Seed of client ids and sender numbers; default: a new one each time. Processes that work at the same time need
+    /// different ones.
     #[arg(long)]
     pub(crate) seed: Option<u64>,
     /// Write the summary as JSON to this file (- for standard output).
@@ -150,8 +151,8 @@ pub(crate) struct CommonArgs {
     /// Make this directory and record the run in it.
     #[arg(long)]
     pub(crate) run_dir: Option<PathBuf>,
-    /// Distance of the rows of counters.csv.
-    #[arg(long, default_value = "1s", value_parser = duration)]
+    /// Distance of the rows of counters.csv; 10ms or more.
+    #[arg(long, default_value = "1s", value_parser = row_distance)]
     pub(crate) counters_interval: Duration,
 }
 
@@ -172,6 +173,12 @@ fn duration(text: &str) -> Result<Duration, String> {
         .ok()
         .filter(|duration| !duration.is_zero())
         .ok_or_else(|| "must be longer than zero".to_owned())
+}
+
+/// The reporter cannot look more often without costing more than the load.
+fn row_distance(text: &str) -> Result<Duration, String> {
+    let distance = duration(text)?;
+    if distance < Duration::from_millis(10) { Err("must be 10ms or longer".to_owned()) } else { Ok(distance) }
 }
 
 fn milliseconds(text: &str) -> Result<f64, String> {

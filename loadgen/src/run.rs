@@ -22,7 +22,7 @@ use crate::board::{Board, Series, Tally};
 use crate::console::Console;
 use crate::control::{Control, Phase};
 use crate::record::Record;
-use crate::settings::Settings;
+use crate::settings::{RoleSettings, Settings};
 use crate::summary::{self, Outcome};
 use crate::worker::{Assignment, Worker};
 
@@ -211,7 +211,7 @@ impl Reporter {
             started_ns: self.started_ns,
             ended_ns,
             self_cpu_s: self_cpu_us() as f64 / 1e6,
-            busiest_worker: load.busiest_worker(),
+            busiest_worker: load.busiest_worker(matches!(self.settings.role, RoleSettings::Conn)),
             record_failure: self.record.failure(),
             worker_failures: &worker_failures,
             stopped: end == End::Signal,
@@ -235,7 +235,7 @@ impl Reporter {
             let now_ns = mono_ns();
             if ready_ns.is_none() && tally.settled == u64::from(self.settings.clients) {
                 ready_ns = Some(now_ns);
-                window.begin = Some((now_ns, self.worker_cpu_ns()));
+                window.ready = Some((now_ns, self.worker_cpu_ns()));
                 self.on_ready(&tally, now_ns);
             }
             let end = self.end(&tally, ready_ns, now_ns, exhausted);
@@ -372,22 +372,29 @@ impl Reporter {
     }
 }
 
-/// From ready to the end of the load, with the workers' CPU time at both ends.
+/// The workers' CPU time when the run began, when all clients were ready, and when the load ended.
 #[derive(Debug, Default)]
 struct LoadWindow {
     started_ns: u64,
-    begin: Option<(u64, Vec<u64>)>,
+    ready: Option<(u64, Vec<u64>)>,
     end: (u64, Vec<u64>),
 }
 
 impl LoadWindow {
-    /// Share of a core that the busiest worker used.
-    fn busiest_worker(&self) -> f64 {
-        let (end_ns, end_cpu) = &self.end;
-        let zero = (self.started_ns, vec![0; end_cpu.len()]);
-        let (begin_ns, begin_cpu) = self.begin.as_ref().unwrap_or(&zero);
-        let elapsed_ns = end_ns.saturating_sub(*begin_ns).max(1) as f64;
-        let shares = end_cpu.iter().zip(begin_cpu).map(|(end, begin)| end.saturating_sub(*begin) as f64 / elapsed_ns);
+    /// Share of a core that the busiest worker used while it produced the load: until ready where connections are the
+    /// load, and after that otherwise.
+    fn busiest_worker(&self, load_is_ramp: bool) -> f64 {
+        let start = (self.started_ns, vec![0; self.end.1.len()]);
+        let ready = self.ready.as_ref();
+        let ((begin_ns, begin), (end_ns, end)) = match load_is_ramp {
+            true => (&start, ready.unwrap_or(&self.end)),
+            false => (ready.unwrap_or(&start), &self.end),
+        };
+        let elapsed_ns = end_ns.saturating_sub(*begin_ns);
+        if elapsed_ns < LOAD_WINDOW_NS_MIN {
+            return 0.0;
+        }
+        let shares = end.iter().zip(begin).map(|(end, begin)| end.saturating_sub(*begin) as f64 / elapsed_ns as f64);
         shares.fold(0.0, f64::max)
     }
 }
@@ -409,6 +416,8 @@ fn self_cpu_us() -> u64 {
 const LINE_NS: u64 = 1_000_000_000;
 /// How often the reporter looks at the boards.
 const LOOK_NS: u64 = 20_000_000;
+/// A shorter load says nothing about saturation: workers post their CPU time every 20 ms.
+const LOAD_WINDOW_NS_MIN: u64 = 200_000_000;
 /// How long messages under way may take to arrive at the end.
 const DRAIN_MAX_NS: u64 = 5_000_000_000;
 /// Poller, timer and waker of each worker come on top; these are files, pipes and what libraries open.

@@ -18,7 +18,7 @@ pub(crate) struct Outcome<'a> {
     pub(crate) started_ns: u64,
     pub(crate) ended_ns: u64,
     pub(crate) self_cpu_s: f64,
-    /// Share of one core that the busiest worker used between ready and the end of the load.
+    /// Share of one core that the busiest worker used while it produced the load.
     pub(crate) busiest_worker: f64,
     /// The run directory is incomplete.
     pub(crate) record_failure: Option<&'a str>,
@@ -61,7 +61,8 @@ impl Outcome<'_> {
     /// Whether the generator's own machine may have been the limit, so that the figures are a lower bound of what the
     /// broker can do:
     ///
-    /// - a worker thread used more than [`BUSY_LIMIT`] of a core between ready and the end of the load; or
+    /// - a worker thread used more than [`BUSY_LIMIT`] of a core while it produced the load: from the start until all are
+    ///   ready for `conn`, from then until the end for `sub` and `pub`; or
     /// - the 99th percentile of the *own* send lag exceeds [`OWN_LAG_LIMIT_US`], and there are messages enough to know
     ///   it. Own lag is the lag of messages whose client was free to send when they became due; messages that waited for
     ///   the window or the socket are left out, because they waited for the peer.
