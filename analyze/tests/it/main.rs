@@ -3,11 +3,13 @@
 //! - `published`: the published benchmark's data gives the published figures, by the published rules.
 //! - `report`: the report of an A/B experiment.
 //! - `rubbish`: what is no run, or a damaged one, is met with a clear message.
+//! - `summary`: runs of our own in a few windows.
 //! - `support`: running the binary, finding the published data.
 //! - `tree`: run directories of an experiment, from a simple model of two brokers.
 
 mod published;
 mod report;
 mod rubbish;
+mod summary;
 mod support;
 mod tree;
