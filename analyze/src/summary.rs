@@ -112,7 +112,7 @@ pub struct Doubt {
 /// When its raw.csv cannot be read or is no series. A run that has none (a load tool's own) has empty windows and a doubt.
 pub fn of_run(run: &Run) -> Result<(RunSummary, Vec<Warning>)> {
     let raw = run.raw_path();
-    if !raw.exists() && run.counters_path().exists() {
+    if !raw.exists() && run.meta.as_ref().is_some_and(|meta| meta.tool != COLLECTOR) {
         let message = "no raw.csv: this is a load tool's own run, whose figures are in its summary.json".to_owned();
         let no_raw = vec![Doubt { code: "no-raw", message }];
         return Ok((identified(run, None, no_raw), Vec::new()));
@@ -346,6 +346,8 @@ fn push(text: &mut String, arguments: std::fmt::Arguments) {
     text.write_fmt(arguments).expect("a String takes everything");
 }
 
+/// The tool whose runs hold samples.
+const COLLECTOR: &str = "collector";
 const PLATEAU: &str = "plateau";
 /// Traffic below this is a host's own chatter, packets/s.
 const IDLE_PACKETS_PER_S: f64 = 100.0;
