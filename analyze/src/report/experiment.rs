@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use runlog::name::repeat_directory_name;
 use runlog::{Event, EventKind, LoadSummary, ProbeSummary, Run, Summary, Warning};
 use serde::Serialize;
 use serde_json::Value;
@@ -231,7 +232,7 @@ impl Experiment {
     /// Adds the reasons for which a point does not count.
     fn judge(&mut self, index: usize) {
         let (step, target) = (&self.steps[self.points[index].step].name, &self.targets[self.points[index].target].name);
-        let beside = self.dir.join(format!("{target}-{}", self.points[index].repeat));
+        let beside = self.dir.join(repeat_directory_name(target, self.points[index].repeat));
         let events = match Run::open(&beside).events() {
             Ok(loaded) => {
                 self.warnings.extend(loaded.warnings);

@@ -99,6 +99,11 @@ pub fn directory_name(role: Role, tag: &str, wall_ns: u64) -> String {
     format!("{role}-{}-{}", sanitise_tag(tag), clock::utc_compact(wall_ns))
 }
 
+/// `<target>-<repeat>`: the directory of a target's repeat, inside the experiment's.
+pub fn repeat_directory_name(target: &str, repeat: u32) -> String {
+    format!("{target}-{repeat}")
+}
+
 /// Role, tag and second since 1970 of a name that [`directory_name`] or one of the guide's scripts made.
 pub fn parse_directory_name(name: &str) -> Option<(Role, String, u64)> {
     let (role, rest) = name.split_once('-')?;
