@@ -171,7 +171,10 @@ pub(crate) fn text(summary: &LoadSummary) -> String {
     ));
     lines.push(format!("cost      {:.2} s of CPU in {:.2} s", summary.self_cpu_s, summary.elapsed_s));
     if summary.generator_limited {
-        lines.push("warning   the generator was the limit: the broker can do at least this".to_owned());
+        lines.push(
+            "warning   the generator was late or saturated: its figures are a lower bound of what the broker can do"
+                .to_owned(),
+        );
     }
     lines.extend(summary.failures.iter().map(|failure| format!("failed    {failure}")));
     lines.join("\n")
