@@ -18,12 +18,11 @@ impl<'a> TopicName<'a> {
         if text.len() > 65_535 {
             return Err(DecodeError::TopicName("longer than 65,535 bytes [MQTT-4.7.3-3]"));
         }
-        for &byte in text.as_bytes() {
-            match byte {
-                b'+' | b'#' => return Err(DecodeError::TopicName("wildcard character [MQTT-3.3.2-2]")),
-                0 => return Err(DecodeError::TopicName("U+0000 [MQTT-4.7.3-2]")),
-                _ => {}
-            }
+        if has_any(text.as_bytes(), |byte| matches!(byte, b'+' | b'#')) {
+            return Err(DecodeError::TopicName("wildcard character [MQTT-3.3.2-2]"));
+        }
+        if has_any(text.as_bytes(), |byte| byte == 0) {
+            return Err(DecodeError::TopicName("U+0000 [MQTT-4.7.3-2]"));
         }
         Ok(Self(text))
     }
@@ -123,6 +122,13 @@ impl<'a> SharedFilter<'a> {
         }
         Ok(Self { name, filter: TopicFilter(filter) })
     }
+}
+
+/// Whether any byte passes the test. Looks at all of them: valid packets are the rule, and a loop without exits is done
+/// sixteen bytes at a time.
+#[inline]
+pub(crate) fn has_any(bytes: &[u8], test: impl Fn(u8) -> bool) -> bool {
+    bytes.iter().fold(false, |found, byte| found | test(*byte))
 }
 
 #[cfg(test)]
