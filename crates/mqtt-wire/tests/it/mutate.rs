@@ -22,7 +22,7 @@ fn decode_all(mut bytes: &[u8], version: Version) -> Result<(), TestCaseError> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(4000))]
+    #![proptest_config(ProptestConfig::with_cases(2000))]
 
     #[test]
     fn any_bytes(version in select(&Version::ALL[..]), bytes in prop::collection::vec(any::<u8>(), 0..200)) {

@@ -8,7 +8,7 @@ use crate::owned::{OwnedPacket, OwnedProperty, varint};
 const MAX_SIZE: u32 = u32::MAX;
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(1500))]
+    #![proptest_config(ProptestConfig::with_cases(1000))]
 
     #[test]
     fn what_is_written_is_read_back((version, packet) in versioned_packet(), before in any::<[u8; 3]>(), after in any::<[u8; 2]>()) {

@@ -47,7 +47,7 @@ fn content(index: &FilterIndex<u32>) -> BTreeMap<String, u32> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2000))]
+    #![proptest_config(ProptestConfig::with_cases(1000))]
 
     #[test]
     fn does_what_the_model_does(operations in prop::collection::vec(operation(), 1..80)) {

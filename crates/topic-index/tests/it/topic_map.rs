@@ -36,7 +36,7 @@ fn matching_in_slices(map: &TopicMap<u32>, filter: &str, budget: usize) -> Vec<(
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2000))]
+    #![proptest_config(ProptestConfig::with_cases(1000))]
 
     #[test]
     fn does_what_the_model_does(operations in prop::collection::vec(operation(), 1..80), budget in 1_usize..5) {

@@ -8,7 +8,7 @@ use crate::generate::packet;
 use crate::owned::OwnedPacket;
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(1500))]
+    #![proptest_config(ProptestConfig::with_cases(1000))]
 
     #[test]
     fn one_reads_what_the_other_writes(mut packet in packet(Version::V311)) {

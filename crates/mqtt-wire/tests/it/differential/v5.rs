@@ -9,7 +9,7 @@ use crate::generate::packet;
 use crate::owned::{OwnedConnect, OwnedPacket, OwnedProperty, OwnedPublish, OwnedWill};
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2500))]
+    #![proptest_config(ProptestConfig::with_cases(1500))]
 
     #[test]
     fn one_reads_what_the_other_writes(mut packet in packet(Version::V5).prop_filter("known", |packet| !is_known(packet))) {
