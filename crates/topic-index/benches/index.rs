@@ -4,6 +4,17 @@
 //! are for a broker with a million subscriptions; "hot" asks one topic again and again. Bytes are those asked of the
 //! allocator, rounded up as glibc's malloc does (8 of header, multiples of 16, at least 32), less the text of the
 //! entries; a value is 8 bytes, which are included.
+//!
+//! On two cores of an AMD EPYC (Zen 3, virtual, busy with other work), a million entries each:
+//!
+//! | case | bytes beyond text | match, random topics | match, one topic |
+//! |---|---|---|---|
+//! | exact | 58 | 0.10 us | 0.02 us |
+//! | `site/+/device/{i}/#`, 1 match | 29 | 0.36 us | 0.20 us |
+//! | `a/{i}/+`, 1 match | 41 | 0.27 us | 0.12 us |
+//! | `site/+/device/{i}/#` under 9 broad ones, 10 matches | 29 | 0.5 to 0.9 us | 0.37 us |
+//! | 10 shapes for each of 100k devices, 10 matches | 43 | 1.4 to 2.2 us | 0.68 us |
+//! | retained topics | 56 | get: 1.1 to 2.0 us | |
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::hint::black_box;
