@@ -106,9 +106,7 @@ impl Worker {
     fn refuse_undecoded(&mut self, at: ConnRef, frame: &Frame<'_>, error: DecodeError) {
         tracing::debug!(slot = at.slot, %error, "connection rejected");
         self.counters.protocol_errors += 1;
-        // Byte 6 of the body is the protocol level where the protocol name is the "MQTT" of 3.1.1 and 5.0.
-        let named_mqtt = frame.first >> 4 == PacketType::Connect as u8 && frame.body.starts_with(b"\0\x04MQTT");
-        let level = frame.body.get(6).copied().filter(|_| named_mqtt);
+        let level = Connect::announced_level(frame);
         match (error, level) {
             (DecodeError::UnsupportedVersion(_), Some(level)) => {
                 let version = if level > Version::V5.level() { Version::V5 } else { Version::V311 };

@@ -78,6 +78,16 @@ impl<'a> Connect<'a> {
         Ok(Self { version, clean_start, keep_alive, client_id, will, user_name, password, properties })
     }
 
+    /// The protocol level of a CONNECT that need not be decodable, if its protocol name is the one of 3.1.1 and 5.0: it
+    /// says in which form the client may understand a refusal.
+    #[must_use]
+    pub fn announced_level(frame: &Frame<'_>) -> Option<u8> {
+        let is_connect = frame.first >> 4 == PacketType::Connect as u8;
+        let mut reader = Reader::new(frame.body);
+        let is_mqtt = reader.binary().is_ok_and(|name| name == Version::V5.protocol_name().as_bytes());
+        if is_connect && is_mqtt { reader.u8().ok() } else { None }
+    }
+
     /// Appends the packet, in its own version.
     ///
     /// # Errors
