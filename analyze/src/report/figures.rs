@@ -7,6 +7,7 @@ use runlog::{Percentiles, order};
 use serde::Serialize;
 
 use super::experiment::{Experiment, PlanText, Point, StepKind, Target};
+use super::main_metrics;
 use super::manifest::Manifest;
 use super::measure::{Measured, Sample};
 use super::metric::{Better, Metric};
@@ -281,11 +282,12 @@ fn step_figures(experiment: &Experiment, measured: &[Measured], step: usize) -> 
         }
         figure
     };
-    let rows = Metric::ALL.into_iter().filter_map(|metric| {
-        let figures: Vec<Figure> = places.clone().map(|target| figure(metric, target)).collect();
-        let is_known = figures.iter().any(|figure| figure.estimate.is_some() || !figure.voids.is_empty());
-        is_known.then(|| Row::of(metric, figures))
-    });
+    let row = |metric| Row::of(metric, places.clone().map(|target| figure(metric, target)).collect());
+    let mut rows: Vec<Row> = Metric::ALL.into_iter().map(row).filter(Row::is_known).collect();
+    if rows.is_empty() {
+        // A step that failed throughout keeps a row, so that it is seen to have failed.
+        rows.extend(main_metrics(experiment.steps[step].kind).first().map(|metric| row(*metric)));
+    }
     let timeline = |(point, m): (&Point, &Measured)| Timeline {
         label: label(point.target).to_owned(),
         repeat: point.repeat,
@@ -298,7 +300,7 @@ fn step_figures(experiment: &Experiment, measured: &[Measured], step: usize) -> 
         purpose: experiment.steps[step].purpose.clone(),
         kind: experiment.steps[step].kind,
         measured_s: crate::stats::mean(&lengths),
-        rows: rows.collect(),
+        rows,
         failed: places.clone().flat_map(of_target).filter_map(|(point, _)| failed(experiment, point)).collect(),
         timelines: places.flat_map(of_target).filter(has_deliveries).map(timeline).collect(),
         curves,
@@ -328,6 +330,10 @@ impl Figure {
 }
 
 impl Row {
+    fn is_known(&self) -> bool {
+        self.figures.iter().any(|figure| figure.estimate.is_some() || !figure.voids.is_empty())
+    }
+
     fn of(metric: Metric, figures: Vec<Figure>) -> Self {
         let contrast = match figures.as_slice() {
             [Figure { estimate: Some(a), .. }, Figure { estimate: Some(b), .. }]

@@ -8,7 +8,7 @@ use super::figures::{Figure, Figures, Row, StepFigures};
 use super::format::{bytes, contrast, count, estimate, number, pooled, repeats};
 use super::verdict::anchor;
 use super::{main_rows, picture};
-use crate::stats::estimate::INTERVAL_REPEATS_MIN;
+use crate::stats::estimate::{INTERVAL_REPEATS_MIN, chance_apart};
 
 /// The whole page.
 pub fn page(figures: &Figures, dir: &str, siblings: &[String]) -> String {
@@ -111,8 +111,10 @@ fn caveats(figures: &Figures) -> String {
     items.extend(match figures.repeats {
         0..2 => Some("With a single repeat nothing is known of the noise: a difference may be chance.".to_owned()),
         n if (n as usize) < INTERVAL_REPEATS_MIN => Some(format!(
-            "With {} repeats there are no confidence intervals, only ranges: a difference smaller than the ranges means nothing.",
-            count(n as usize)
+            "With {} repeats there are no confidence intervals, only ranges, and they prove little: the ranges of two equal \
+             brokers lie apart in one comparison out of {}.",
+            count(n as usize),
+            number(1.0 / chance_apart(n as usize, n as usize))
         )),
         _ => None,
     });
@@ -253,11 +255,7 @@ fn step_section(figures: &Figures, step: &StepFigures) -> String {
         })
         .collect();
     let length = step.measured_s.map_or(String::new(), |s| format!(" Measure phase: {} s.", number(s)));
-    let body = if rows.is_empty() {
-        "<p>No valid point, so no figure.</p>".to_owned()
-    } else {
-        table(&format!("All figures of {}", step.name), &head(figures, &["Quantity"]), &rows)
-    };
+    let body = table(&format!("All figures of {}", step.name), &head(figures, &["Quantity"]), &rows);
     fill(
         include_str!("html/step.html"),
         &[

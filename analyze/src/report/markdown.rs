@@ -34,9 +34,6 @@ pub fn report(figures: &Figures) -> String {
             let (label, target, repeat) = (&failed.label, &failed.target, failed.repeat);
             push(format_args!("- failed: {label} {target}, repeat {repeat}: {}\n", failed.reasons.join("; ")));
         }
-        if step.rows.is_empty() {
-            continue;
-        }
         let heads: Vec<String> =
             figures.targets.iter().map(|target| format!("{} {}", target.label, target.name)).collect();
         push(format_args!("\n| quantity | unit | {} | A against B |\n", heads.join(" | ")));

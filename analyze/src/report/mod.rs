@@ -61,13 +61,14 @@ pub fn write(dir: &Path, runs: Vec<Run>, page: Option<&Path>) -> Result<Written>
 
 /// The rows of the main table.
 pub fn main_rows(figures: &Figures) -> Vec<(&StepFigures, &Row)> {
-    let rows = |step| main_metrics(step).iter().filter_map(move |metric| Some((step, step.row(*metric)?)));
-    figures.steps.iter().flat_map(rows).collect()
+    let metrics =
+        figures.steps.iter().flat_map(|step| main_metrics(step.kind).iter().map(move |metric| (step, *metric)));
+    metrics.filter_map(|(step, metric)| Some((step, step.row(metric)?))).collect()
 }
 
 /// What a reader asks of each kind of step first.
-fn main_metrics(step: &StepFigures) -> &'static [Metric] {
-    match step.kind {
+fn main_metrics(kind: StepKind) -> &'static [Metric] {
+    match kind {
         StepKind::Idle => &[Metric::Rss, Metric::BrokerCpu],
         StepKind::Connections => &[Metric::ConnectRate, Metric::ConnackP99, Metric::Rss],
         StepKind::Latency => &[Metric::LatencyP50, Metric::LatencyP99, Metric::LatencyMax],

@@ -150,11 +150,11 @@ fn connections(figures: &Figures, step: &StepFigures) -> VerdictLine {
         Comparison::Void(_) => String::new(),
     };
     let text = format!(
-        "A and B take {} and {} connections/s{} ({}; the load generator asks for a set rate and no more){connack}",
+        "A and B take {} and {} connections/s{}, of a load generator that asks for a set rate and no more{connack}. {}",
         number(a.mean),
         number(b.mean),
         words(Metric::ConnectRate),
-        repeats(a, b)
+        capitalised(&repeats(a, b))
     );
     line(step, &text)
 }

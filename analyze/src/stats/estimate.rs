@@ -103,6 +103,13 @@ impl Contrast {
     }
 }
 
+/// The chance that the ranges of two equal quantities lie apart when they are measured `n` and `m` times: of all orders in
+/// which the n + m values can fall, two have all of one below all of the other.
+pub fn chance_apart(n: usize, m: usize) -> f64 {
+    let orders = (1..=m).fold(1.0, |orders, i| orders * (n + i) as f64 / i as f64);
+    2.0 / orders
+}
+
 /// The 95 % interval of the difference of the means by Welch's method.
 fn welch_interval(a: &Estimate, b: &Estimate) -> Option<(f64, f64)> {
     if a.n < INTERVAL_REPEATS_MIN || b.n < INTERVAL_REPEATS_MIN {
@@ -172,6 +179,14 @@ mod tests {
         assert_eq!(verdict(&[1.0, 3.0], &[2.0, 4.0]), Verdict::Overlapping);
         assert_eq!(verdict(&[10.0, 11.0, 12.0], &[10.5, 11.0, 11.5]), Verdict::NoDifference);
         assert_eq!(Contrast::between(&estimate(&[1.0]), &estimate(&[0.0])), None);
+    }
+
+    /// 2 over the binomial coefficient: 2/2, 2/6, 2/20, 2/10.
+    #[test]
+    fn ranges_of_equals_are_often_apart() {
+        for ((n, m), chance) in [((1, 1), 1.0), ((2, 2), 1.0 / 3.0), ((3, 3), 0.1), ((2, 3), 0.2)] {
+            close(chance_apart(n, m), chance, 1e-12);
+        }
     }
 
     #[test]

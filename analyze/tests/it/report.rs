@@ -90,11 +90,33 @@ fn a_failed_point_is_null_and_never_a_number() {
 }
 
 #[test]
+fn a_step_that_failed_throughout_is_still_shown() {
+    let runs = tempfile::tempdir().unwrap();
+    let dir = tree::copy(runs.path());
+    for home in ["ours-1", "ours-2", "mosquitto-1", "mosquitto-2"] {
+        let path = dir.join(home).join("events.jsonl");
+        let text = fs::read_to_string(&path).unwrap();
+        let failing = text.replace(
+            r#""passed":true,"process":"sub","reason":null,"step":"fan-q1""#,
+            r#""passed":false,"process":"sub","reason":"broken","step":"fan-q1""#,
+        );
+        assert_ne!(text, failing, "the gate's line has another form");
+        fs::write(&path, failing).unwrap();
+    }
+    let table = stdout(&analyze([Path::new("report"), &dir]));
+    let row = table.lines().find(|line| line.starts_with("fan-q1")).expect("the step has a row");
+    assert_eq!(row.matches("failed").count(), 2, "{row}");
+    let page = fs::read_to_string(dir.join("report.html")).unwrap();
+    assert!(page.contains("id=\"step-fan-q1\"") && page.contains("sub role-count: broken"));
+}
+
+#[test]
 fn two_repeats_claim_no_interval() {
     let (page, json) = model();
     let estimate = &figure(json, "fan-q0", "cpu_us_per_message", 0)["estimate"];
     assert!(estimate["ci95"].is_null() && estimate["n"] == 2, "{estimate}");
     assert!(page.contains("two repeats are too few for a confidence interval"));
+    assert!(page.contains("lie apart in one comparison out of 3"));
 }
 
 #[test]
