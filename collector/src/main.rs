@@ -11,6 +11,7 @@
 mod args;
 mod find;
 mod manifest;
+mod priority;
 mod procfile;
 mod row;
 mod run;

@@ -10,6 +10,7 @@ use runlog::{CollectSummary, Context, Event, EventKind, Meta, Role, RunDir, cloc
 use serde_json::json;
 
 use crate::args::Args;
+use crate::priority::Priority;
 use crate::row::Row;
 use crate::sampler::Sampler;
 use crate::sources::Cpu;
@@ -23,13 +24,13 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let iface = find::interface(args.iface.as_deref())?;
     let pid = target(args)?;
     let cores = Cpu::open()?.cores()?;
-    let mut sampler = Sampler::open(args, &iface, pid)?;
+    let priority = Priority::ask(!args.no_realtime);
+    let mut sampler = Sampler::open(args, &iface, pid, priority)?;
     let directory = match &args.run_dir {
         Some(path) => RunDir::create(path)?,
         None => RunDir::create_in(&args.out, args.role, &args.tag)?,
     };
-    let realtime = !args.no_realtime && ask_for_realtime();
-    write_meta(args, context, &iface, pid, realtime, &directory)?;
+    write_meta(args, context, &iface, pid, priority, &directory)?;
     let core_columns: Vec<String> =
         (0..cores).flat_map(|core| CORE_CLASSES.map(|class| columns::core_column(core, class))).collect();
     let mut sink = Sink { table: directory.raw_writer(&core_columns)?, events: directory.events()?, iface, cores };
@@ -127,7 +128,7 @@ fn write_meta(
     context: Option<Context>,
     iface: &str,
     pid: Option<u32>,
-    realtime: bool,
+    priority: Priority,
     directory: &RunDir,
 ) -> Result<()> {
     let mut meta = Meta::of_this_process(TOOL, runlog::VERSION, args.role, &args.tag, context);
@@ -138,17 +139,10 @@ fn write_meta(
         "interval_us": args.interval.as_micros() as u64,
         "slow_interval_us": args.slow_interval.as_micros() as u64,
         "duration_us": args.duration.map(|duration| duration.as_micros() as u64),
-        "realtime": realtime,
+        "realtime": priority.is_realtime(),
     });
     meta.process = pid.map(manifest::process);
     directory.write_meta(&meta).context("cannot describe the run")
-}
-
-/// Asks for the lowest real-time priority: enough to run before everything that has none.
-fn ask_for_realtime() -> bool {
-    let parameters = libc::sched_param { sched_priority: 1 };
-    // SAFETY: the pointer is to a live `sched_param`; 0 is this process.
-    unsafe { libc::sched_setscheduler(0, libc::SCHED_FIFO, &raw const parameters) == 0 }
 }
 
 fn progress(last: Option<u64>) -> Option<ProgressBar> {

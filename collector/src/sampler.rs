@@ -9,6 +9,7 @@ use serde_json::json;
 
 use crate::args::Args;
 use crate::find;
+use crate::priority::Priority;
 use crate::row::Row;
 use crate::sockdiag::{self, End};
 use crate::sources::{Cpu, Memory, Network, Pressure, Source, Target, Tcp};
@@ -22,6 +23,7 @@ pub(crate) struct Sampler {
     pid: Option<u32>,
     successor: Option<Successor>,
     port: Option<(u16, End)>,
+    priority: Priority,
     refresh: Beat,
     pss: Beat,
     count: Beat,
@@ -39,7 +41,7 @@ enum Successor {
 
 impl Sampler {
     /// Opens all sources; `pid` is the target.
-    pub(crate) fn open(args: &Args, iface: &str, pid: Option<u32>) -> Result<Sampler> {
+    pub(crate) fn open(args: &Args, iface: &str, pid: Option<u32>, priority: Priority) -> Result<Sampler> {
         // Traffic and TCP first, next to the time stamp: they are what rates are made of.
         let mut sources: Vec<Box<dyn Source>> = vec![
             Box::new(Network::open(iface).context("cannot read network counters")?),
@@ -60,6 +62,7 @@ impl Sampler {
             pid,
             successor: args.name.clone().map(Successor::Named).or(listening),
             port: args.port.map(|port| (port, end)),
+            priority,
             refresh: Beat::every(REFRESH),
             pss: Beat::every(args.slow_interval),
             count: Beat::every(args.slow_interval),
@@ -85,15 +88,27 @@ impl Sampler {
                 events.push(Event::now(EventKind::Error, "source failed").detail(detail));
             }
         }
-        if self.count.is_due(mono_ns)
-            && let Some(established) = self.established()
-        {
-            row.set(columns::PORT_ESTAB, established);
-            self.count.spent(clock::mono_ns() - mono_ns);
-        }
         row.set(columns::SAMPLE_US, (clock::mono_ns() - mono_ns) / 1_000);
+        let (pss, count) = (self.pss.is_due(mono_ns), self.count.is_due(mono_ns));
+        if pss || count {
+            self.priority.lowered(|| self.sample_slowly(pss, count, row));
+        }
         row.set(columns::SELF_CPU_US, clock::self_cpu_ns() / 1_000);
         events
+    }
+
+    /// What takes long and is due.
+    fn sample_slowly(&mut self, pss: bool, count: bool, row: &mut Row) {
+        let begun_ns = clock::mono_ns();
+        if let Some(target) = self.target.as_ref().filter(|_| pss) {
+            target.fill_pss(row);
+            self.pss.spent(clock::mono_ns() - begun_ns);
+        }
+        let begun_ns = clock::mono_ns();
+        if let Some(established) = count.then(|| self.established()).flatten() {
+            row.set(columns::PORT_ESTAB, established);
+            self.count.spent(clock::mono_ns() - begun_ns);
+        }
     }
 
     /// Established connections of the watched port, counted now.
@@ -104,7 +119,6 @@ impl Sampler {
 
     fn sample_target(&mut self, mono_ns: u64, row: &mut Row, events: &mut Vec<Event>) {
         let refresh = self.refresh.is_due(mono_ns);
-        let pss = self.pss.is_due(mono_ns);
         let Some(target) = &mut self.target else { return };
         let was_alive = target.is_alive();
         if refresh && was_alive {
@@ -112,11 +126,6 @@ impl Sampler {
         }
         // The target reads its own files only, and takes an unreadable one as the end of its process.
         let _ = target.sample(row);
-        if pss {
-            let begun_ns = clock::mono_ns();
-            target.fill_pss(row);
-            self.pss.spent(clock::mono_ns() - begun_ns);
-        }
         if was_alive && !target.is_alive() {
             events.push(Event::now(EventKind::Error, "target exited").detail(json!({"pid": self.pid})));
         } else if !was_alive && refresh {

@@ -80,12 +80,16 @@ pub(crate) struct Args {
     pub(crate) timeout: Duration,
 
     /// How long before a due time to stop sleeping and watch the clock: hides the machine's wake-up time.
-    #[arg(long, default_value = "100us", value_parser = parse_duration)]
+    #[arg(long, default_value = "50us", value_parser = parse_duration)]
     pub(crate) spin: Duration,
 
     /// Never sleep: takes one core whole, for latencies of a few microseconds.
     #[arg(long)]
     pub(crate) busy_poll: bool,
+
+    /// Do not ask for real-time priority (SCHED_FIFO), which keeps probes on time when all cores are busy.
+    #[arg(long)]
+    pub(crate) no_realtime: bool,
 
     /// Run directory to make.
     #[arg(long)]

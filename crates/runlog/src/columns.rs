@@ -104,7 +104,7 @@ columns! {
     WALL_NS = Stamp "wall_ns";
     /// How long after its planned moment this sample began, us.
     LATE_US = Gauge "late_us";
-    /// How long reading the counters took, us.
+    /// How long reading the counters took, us; without what is read at a slow beat, which comes last.
     SAMPLE_US = Gauge "sample_us";
     /// CPU time that the collector itself has used, us.
     SELF_CPU_US = Counter "self_cpu_us";
