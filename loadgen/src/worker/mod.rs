@@ -152,7 +152,8 @@ impl Worker {
     fn turn(&mut self, events: &Events, board: &mut Board) -> io::Result<()> {
         let phase = self.control.phase();
         for index in std::mem::take(&mut self.unread) {
-            self.read(index, false, board);
+            // No event will tell again what the socket still holds, its end included.
+            self.read(index, true, board);
         }
         for event in events {
             self.handle(event, board);
@@ -212,7 +213,7 @@ impl Worker {
     /// Sleeps until something happens or is due.
     fn wait(&mut self, events: &mut Events) -> io::Result<()> {
         let now_ns = mono_ns();
-        let mut timeout_ns = TURN_MAX_NS.min(self.share.wheel.wait_ns(now_ns).unwrap_or(u64::MAX));
+        let mut timeout_ns = TURN_NS_MAX;
         let planned = match self.control.phase() {
             Phase::Run => [self.next_connection_ns(), self.share.agenda.next_due_ns()].into_iter().flatten().min(),
             Phase::Drain => None,
@@ -408,8 +409,8 @@ const ALARM: Token = Token(usize::MAX - 2);
 const EVENTS: usize = 1_024;
 /// Bytes read from a socket at once.
 const READ_SIZE: usize = 256 * 1_024;
-/// A worker looks up at least this often, for the reporter's sake.
-const TURN_MAX_NS: u64 = 100_000_000;
+/// A worker looks up at least this often: for the reporter's sake, and because it is a tick of the wheel.
+const TURN_NS_MAX: u64 = WHEEL_TICK_NS;
 /// Messages that are due within this time of each other go out in one turn: a wake-up costs as much as a message. What
 /// it adds to the send lag is recorded like any other delay.
 const QUANTUM_NS: u64 = 200_000;
