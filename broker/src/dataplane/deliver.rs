@@ -4,6 +4,7 @@ use mqtt_wire::packet::PublishHeader;
 use mqtt_wire::{PropertiesBuf, Property, QoS, Version};
 
 use super::conn::{Conn, ConnRef};
+use super::counters::Counters;
 use super::lifecycle::Timer;
 use super::mail::Mail;
 use super::message::{Message, MessageView, NEVER};
@@ -182,8 +183,8 @@ impl Worker {
         let (Some(flow), Some(conn)) = (&mut session.flow, conns.get_mut(session.conn as usize)) else { return };
         let at = ConnRef { slot: session.conn, generation: conn.generation };
         let to = Receiver::of(conn, now_ns, false);
-        if flow.unsent > 0 {
-            send_again(flow, to, encoder, output_of(conn, at, dirty, buffers));
+        if flow.unsent > 0 && flow.in_flight() < usize::from(flow.send_max) && conn.unsent_bytes() < OUTPUT_HIGH_BYTES {
+            send_again(flow, to, encoder, counters, output_of(conn, at, dirty, buffers));
         }
         while flow.unsent == 0 && conn.unsent_bytes() < OUTPUT_HIGH_BYTES {
             if flow.queue.front().is_some_and(|front| front.qos != QoS::AtMostOnce && !flow.has_room()) {
@@ -292,7 +293,7 @@ enum Sent {
 }
 
 impl Sent {
-    fn count(self, counters: &mut super::counters::Counters) {
+    fn count(self, counters: &mut Counters) {
         match self {
             Self::Written => counters.delivered += 1,
             Self::Expired => counters.dropped_expired += 1,
@@ -322,19 +323,25 @@ fn send_numbered(
     sent
 }
 
-/// Sends what was in flight when the last connection ended: PUBLISH with DUP, or PUBREL [MQTT-4.4.0-1].
-fn send_again(flow: &mut Flow, to: Receiver, encoder: &mut Encoder, output: &mut Vec<u8>) {
+/// Sends what was in flight when the last connection ended, as far as the client takes it: PUBLISH with DUP, or PUBREL
+/// [MQTT-4.4.0-1]. The caller has seen that there is something to send and room for it.
+fn send_again(flow: &mut Flow, to: Receiver, encoder: &mut Encoder, counters: &mut Counters, output: &mut Vec<u8>) {
     let room = usize::from(flow.send_max).saturating_sub(flow.in_flight());
+    let most_bytes = output.len() + OUTPUT_HIGH_BYTES;
+    let mut too_large = Vec::new();
     let mut again = 0;
     for (packet_id, outgoing) in flow.window.iter_mut().filter(|(_, outgoing)| !outgoing.is_sent()).take(room) {
+        if output.len() >= most_bytes {
+            break;
+        }
         match outgoing {
             Outgoing::Publish { pending, sent } => {
                 *sent = true;
                 let ids = pending.ids.as_slice();
                 let form = Form { qos: pending.qos, retain: pending.retain, dup: true, packet_id, ids };
-                // Expired or not: a message once sent keeps its identifier until it is acknowledged.
-                let view = MessageView { expires_ns: NEVER, ..pending.message.view() };
-                encoder.append(&view, Receiver { max_bytes: usize::MAX, ..to }, form, output);
+                if encoder.append(&pending.message.view(), to, form, output) == Sent::TooLarge {
+                    too_large.push(packet_id);
+                }
             }
             Outgoing::Released { sent } => {
                 *sent = true;
@@ -345,6 +352,11 @@ fn send_again(flow: &mut Flow, to: Receiver, encoder: &mut Encoder, output: &mut
         again += 1;
     }
     flow.unsent -= again;
+    // This connection takes smaller packets than the last one: as if they had been delivered [MQTT-3.1.2-25].
+    for packet_id in too_large {
+        flow.window.remove(packet_id);
+        counters.dropped_too_large += 1;
+    }
 }
 
 impl Receiver {
@@ -366,7 +378,8 @@ impl Encoder {
     /// Appends the message as one PUBLISH, unless it has expired or is too large for the receiver.
     fn append(&mut self, view: &MessageView<'_>, to: Receiver, form: Form<'_>, output: &mut Vec<u8>) -> Sent {
         let Receiver { version, max_bytes, now_ns, shared } = to;
-        if view.expires_ns <= now_ns {
+        // What was sent before does not expire [MQTT-4.3.3-7].
+        if view.expires_ns <= now_ns && !form.dup {
             return Sent::Expired;
         }
         let own = version.has_properties() && (!form.ids.is_empty() || view.expires_ns != NEVER);
@@ -418,8 +431,9 @@ impl Encoder {
             self.properties.clear();
             self.properties.extend(view.properties);
             if view.expires_ns != NEVER {
-                // The time that is left [MQTT-3.3.2-6], not less than a second.
-                let left_s = (view.expires_ns - now_ns).div_ceil(1_000_000_000).min(u64::from(u32::MAX)) as u32;
+                // The time that is left [MQTT-3.3.2-6], rounded up: zero only when it is over.
+                let left_ns = view.expires_ns.saturating_sub(now_ns);
+                let left_s = left_ns.div_ceil(1_000_000_000).min(u64::from(u32::MAX)) as u32;
                 let _ = self.properties.push(Property::MessageExpiryInterval(left_s));
             }
             for &id in ids {
@@ -446,7 +460,8 @@ fn properties_len(view: &MessageView<'_>, version: Version) -> usize {
 }
 
 impl Outgoing {
-    fn is_sent(&self) -> bool {
+    /// Whether this was sent on the present connection.
+    pub(super) fn is_sent(&self) -> bool {
         match self {
             Self::Publish { sent, .. } | Self::Released { sent } => *sent,
         }

@@ -78,12 +78,12 @@ impl Worker {
                     (usize::from(self.settings.limits.receive_maximum), self.settings.limits.max_inflight);
                 let limited = self.conn(at).is_some_and(|conn| conn.version.has_properties());
                 let received = &mut self.sessions[session as usize].flow(send_max).received;
-                // Method B of section 4.3.3: the message is passed on now, and its identifier kept until PUBREL.
-                let fresh = received.insert(publish.packet_id);
-                if fresh && limited && received.len() > receive_maximum {
+                if limited && received.len() >= receive_maximum && !received.contains(publish.packet_id) {
                     self.dismiss(at, ReasonCode::RECEIVE_MAXIMUM_EXCEEDED);
                     return Ok(());
                 }
+                // Method B of section 4.3.3: the message is passed on now, and its identifier kept until PUBREL.
+                let fresh = received.insert(publish.packet_id);
                 let mut matched = true;
                 if fresh {
                     self.counters.received += 1;
@@ -146,16 +146,15 @@ impl Worker {
             && let Some(Outgoing::Publish { pending, .. }) = flow.window.get_mut(ack.packet_id)
             && pending.qos == QoS::AtLeastOnce
         {
-            flow.window.remove(ack.packet_id);
+            flow.settle(ack.packet_id);
             self.on_progress(session);
         }
     }
 
     /// PUBREC: a QoS 2 message has arrived; PUBREL lets the client forget its identifier.
     pub(super) fn on_pubrec(&mut self, at: ConnRef, session: u32, ack: &Ack<'_>) {
-        let outgoing =
-            self.sessions[session as usize].flow.as_mut().and_then(|flow| flow.window.get_mut(ack.packet_id));
-        let known = match outgoing {
+        let flow = self.sessions[session as usize].flow.as_mut();
+        let known = match flow.and_then(|flow| flow.window.get_mut(ack.packet_id)) {
             Some(Outgoing::Publish { pending, .. }) => pending.qos == QoS::ExactlyOnce,
             Some(Outgoing::Released { .. }) => true,
             None => false,
@@ -168,10 +167,11 @@ impl Worker {
             // The client will not have it [section 4.3.3]: done.
             self.forget_outgoing(session, ack.packet_id);
         } else {
-            if let Some(outgoing) = outgoing {
-                *outgoing = Outgoing::Released { sent: true };
+            if let Some(flow) = &mut self.sessions[session as usize].flow {
+                flow.release(ack.packet_id);
             }
             self.acknowledge_with(at, AckKind::PubRel, ack.packet_id, ReasonCode::SUCCESS);
+            self.on_progress(session);
         }
     }
 
@@ -194,7 +194,7 @@ impl Worker {
 
     fn forget_outgoing(&mut self, session: u32, packet_id: u16) {
         if let Some(flow) = &mut self.sessions[session as usize].flow {
-            flow.window.remove(packet_id);
+            flow.settle(packet_id);
             self.on_progress(session);
         }
     }

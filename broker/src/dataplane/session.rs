@@ -117,6 +117,22 @@ impl Flow {
         self.window.len() - usize::from(self.unsent)
     }
 
+    /// Takes a message out of flight: the client has acknowledged it to the end, or will not have it. It may not have
+    /// been sent on this connection yet.
+    pub(super) fn settle(&mut self, packet_id: u16) {
+        if let Some(outgoing) = self.window.remove(packet_id) {
+            self.unsent -= u16::from(!outgoing.is_sent());
+        }
+    }
+
+    /// Notes that the client has a QoS 2 message, and that PUBREL is on its way.
+    pub(super) fn release(&mut self, packet_id: u16) {
+        if let Some(outgoing) = self.window.get_mut(packet_id) {
+            self.unsent -= u16::from(!outgoing.is_sent());
+            *outgoing = Outgoing::Released { sent: true };
+        }
+    }
+
     /// Whether one more may be put into flight.
     pub(super) fn has_room(&self) -> bool {
         self.in_flight() < usize::from(self.send_max) && self.window.has_id()
