@@ -69,8 +69,7 @@ fn escape(text: &str) -> String {
 }
 
 fn title(figures: &Figures) -> String {
-    let names: Vec<String> =
-        figures.targets.iter().map(|target| format!("{} {}", target.label, target.title)).collect();
+    let names: Vec<String> = figures.targets.iter().map(|target| format!("{} {}", target.label, target.name)).collect();
     format!("{}: {}", figures.experiment, names.join(" against "))
 }
 

@@ -15,7 +15,7 @@ pub fn all(figures: &Figures) -> Vec<(String, Chart)> {
     for (id, title, metric, steps) in [
         ("throughput", "Messages delivered", Metric::DeliveredPerS, &throughput),
         ("cpu", "Broker CPU per delivered message", Metric::CpuPerMessage, &throughput),
-        ("latency-p99", "Latency p99 under load", Metric::LatencyP99, &latency),
+        ("latency-p99", "Latency p99 by step", Metric::LatencyP99, &latency),
     ] {
         if steps.iter().any(|step| has(step, metric) || !step.failed.is_empty()) {
             charts.push((id.to_owned(), bar_chart(figures, title, metric, steps)));
