@@ -140,21 +140,24 @@ fn connections(figures: &Figures, step: &StepFigures) -> VerdictLine {
     };
     let words = |metric| {
         let contrast = step.row(metric).and_then(|row| row.contrast.as_ref());
-        contrast.map_or(String::new(), |contrast| format!(" ({})", format::contrast(contrast)))
+        contrast.map_or(String::new(), |contrast| format!(", {}", format::contrast(contrast)))
     };
     let connack = match compare(figures, step, Metric::ConnackP99) {
-        Comparison::Both(a, b) => {
-            let words = words(Metric::ConnackP99);
-            format!("; p99 of the CONNACK latency {} and {} µs{words}", number(a.mean), number(b.mean))
-        }
+        Comparison::Both(a, b) => format!(
+            "; p99 of the CONNACK latency {} and {} µs ({}{})",
+            number(a.mean),
+            number(b.mean),
+            repeats(a, b),
+            words(Metric::ConnackP99)
+        ),
         Comparison::Void(_) => String::new(),
     };
     let text = format!(
-        "A and B take {} and {} connections/s{}, of a load generator that asks for a set rate and no more{connack}. {}",
+        "A and B take {} and {} connections/s ({}{}), of a load generator that asks for a set rate and no more{connack}",
         number(a.mean),
         number(b.mean),
-        words(Metric::ConnectRate),
-        capitalised(&repeats(a, b))
+        repeats(a, b),
+        words(Metric::ConnectRate)
     );
     line(step, &text)
 }
