@@ -15,7 +15,7 @@ use runlog::{Run, Warning};
 use crate::series::{Clock, Series};
 use crate::table::Table;
 
-/// What [`write`] did.
+/// What [`write()`] did.
 pub struct Written {
     /// The file that was written.
     pub path: PathBuf,

@@ -6,7 +6,7 @@
 //! - [`figures`]: the figures over the repeats; what `report.json` holds.
 //! - [`verdict`]: what may be said, in sentences.
 //! - [`manifest`]: hosts, tools, command lines, files with their hashes.
-//! - [`format`]: numbers as text.
+//! - [`mod@format`]: numbers as text.
 //! - [`picture`] and [`charts`]: the charts.
 //! - [`html`] and [`markdown`]: the forms.
 

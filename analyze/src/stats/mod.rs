@@ -3,7 +3,7 @@
 //! Every function takes the numbers it needs and returns numbers; what they are called and how they are shown is decided
 //! elsewhere. Each module is tested against answers that were computed by other means and are quoted in the test.
 //!
-//! - [`quantile`]: medians and quantiles of a sample.
+//! - [`mod@quantile`]: medians and quantiles of a sample.
 //! - [`distribution`]: the distributions behind confidence intervals.
 //! - [`estimate`]: what a handful of repeats says about a quantity: mean, spread and, where the count allows one, an interval.
 //! - [`fit`]: straight lines through points.
