@@ -12,6 +12,9 @@ pub struct TimerWheel<K> {
     /// A power of two, so that a tick finds its slot by masking. A slot also holds deadlines of later rounds.
     slots: Box<[Vec<Entry<K>>]>,
     len: usize,
+    /// No slot of a tick after `now` and before this one holds anything: spares a walk over empty slots before each
+    /// sleep.
+    next: u64,
 }
 
 #[derive(Debug)]
@@ -27,7 +30,7 @@ impl<K> TimerWheel<K> {
     #[must_use]
     pub fn new(tick_ns: u64, slots: usize, now_ns: u64) -> Self {
         let slots = (0..slots.next_power_of_two()).map(|_| Vec::new()).collect();
-        Self { tick_ns, now: now_ns / tick_ns, slots, len: 0 }
+        Self { tick_ns, now: now_ns / tick_ns, slots, len: 0, next: 0 }
     }
 
     /// Deadlines set and not reached.
@@ -48,6 +51,9 @@ impl<K> TimerWheel<K> {
         let tick = deadline_ns.div_ceil(self.tick_ns).clamp(self.now + 1, self.now + u64::from(u32::MAX / 2));
         let slot = self.slot(tick);
         self.slots[slot].push(Entry { tick: tick as u32, key });
+        // The first tick of its slot, be it of an earlier round.
+        let round = self.slots.len() as u64 - 1;
+        self.next = self.next.min(self.now + 1 + ((tick - self.now - 1) & round));
         self.len += 1;
     }
 
@@ -77,13 +83,15 @@ impl<K> TimerWheel<K> {
     /// Nanoseconds from `now_ns` until the wheel should be advanced again, or `None` when no deadline is set. Not later
     /// than the next deadline; earlier when a slot holds deadlines of later rounds only.
     #[must_use]
-    pub fn wait_ns(&self, now_ns: u64) -> Option<u64> {
+    pub fn wait_ns(&mut self, now_ns: u64) -> Option<u64> {
         if self.len == 0 {
             return None;
         }
-        let ahead = 1..=self.slots.len() as u64;
-        let tick = ahead.map(|n| self.now + n).find(|&tick| !self.slots[self.slot(tick)].is_empty())?;
-        Some((tick * self.tick_ns).saturating_sub(now_ns))
+        let first = self.next.max(self.now + 1);
+        // An entry of a later round stands in a slot less than one round away.
+        let mut ahead = first..=self.now + self.slots.len() as u64;
+        self.next = ahead.find(|&tick| !self.slots[self.slot(tick)].is_empty())?;
+        Some((self.next * self.tick_ns).saturating_sub(now_ns))
     }
 
     fn slot(&self, tick: u64) -> usize {
@@ -127,6 +135,27 @@ mod tests {
         assert_eq!(reached(&mut wheel, 100), []);
         assert_eq!(wheel.len(), 1);
         assert_eq!(reached(&mut wheel, 110), [1]);
+    }
+
+    #[test]
+    fn the_wait_ends_at_every_deadline() {
+        let mut wheel = TimerWheel::new(10, 8, 0);
+        let (mut now, mut seed, mut count) = (0_u64, 7_u64, 0);
+        for round in 0..2_000_u32 {
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            if round < 1_500 {
+                wheel.schedule(now + (seed >> 33) % 500, round);
+            }
+            let Some(wait) = wheel.wait_ns(now) else { break };
+            let wait = wait.min((seed >> 40) % 60);
+            now += wait;
+            count += reached(&mut wheel, now).len();
+        }
+        while let Some(wait) = wheel.wait_ns(now) {
+            now += wait.max(1);
+            count += reached(&mut wheel, now).len();
+        }
+        assert_eq!((count, wheel.len()), (1_500, 0));
     }
 
     #[test]
