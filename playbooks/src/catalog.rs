@@ -112,6 +112,9 @@ mod tests {
             assert_eq!(files, listed);
         }
         for experiment in experiments().expect("shipped experiments load") {
+            for name in experiment.targets.iter().flat_map(|choice| &choice.any_of) {
+                target(name).expect("a shipped experiment names shipped targets");
+            }
             assert!(EXPERIMENTS.iter().any(|(file, _)| stem(file) == experiment.name), "{}", experiment.name);
         }
         for target in targets().expect("shipped targets load") {

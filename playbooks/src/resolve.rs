@@ -42,7 +42,8 @@ pub(crate) fn sides(choices: &[Choice], tools: &Tools, absent: Absent) -> Result
     let mut sides: Vec<Side> = Vec::new();
     for choice in choices {
         let label = char::from(b'A' + sides.len() as u8).to_string();
-        let side = match side(choice, &label, tools, absent) {
+        let targets: Vec<Target> = choice.any_of.iter().map(|name| catalog::target(name)).collect::<Result<_>>()?;
+        let side = match side(&targets, &label, tools, absent) {
             Ok(side) => side,
             Err(error) if choice.or_control && !sides.is_empty() => control(&sides[0], &label, &error),
             Err(error) => return Err(error),
@@ -84,17 +85,16 @@ fn path_folders() -> impl Iterator<Item = PathBuf> {
     std::env::split_paths(&path).collect::<Vec<_>>().into_iter()
 }
 
-fn side(choice: &Choice, label: &str, tools: &Tools, absent: Absent) -> Result<Side> {
-    let targets: Vec<Target> = choice.any_of.iter().map(|name| catalog::target(name)).collect::<Result<_>>()?;
-    for target in &targets {
+fn side(targets: &[Target], label: &str, tools: &Tools, absent: Absent) -> Result<Side> {
+    for target in targets {
         if let Some(exe) = find(target, tools) {
             return Ok(made(target, label, exe, Vec::new()));
         }
     }
     match absent {
         Absent::Assume => assumed(&targets[0], label, tools),
-        Absent::Refuse => bail!("{}", how_to_get(&targets)),
-        Absent::Install => installed(&targets, label, tools),
+        Absent::Refuse => bail!("{}", how_to_get(targets)),
+        Absent::Install => installed(targets, label, tools),
     }
 }
 
