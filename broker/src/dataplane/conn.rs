@@ -52,8 +52,8 @@ pub(super) struct Conn {
     pub(super) held: bool,
     /// In the list of connections to read from.
     pub(super) listed: bool,
-    /// There may be bytes to read that no event will announce again.
-    pub(super) unread: bool,
+    /// An event has told that the peer has closed its end: it comes after what is still to be read.
+    pub(super) ended: bool,
     /// In the list of connections to write to.
     pub(super) dirty: bool,
     /// The last write left something over: wait until the socket is writable.
@@ -107,7 +107,7 @@ impl Conn {
             state: State::AwaitingConnect,
             version: Version::V311,
             listed: false,
-            unread: false,
+            ended: false,
             dirty: false,
             blocked: false,
             partial: None,

@@ -19,7 +19,6 @@ struct Terms {
     keep_alive: u16,
     send_max: u16,
     v5: Option<Box<V5>>,
-    will: Option<Box<WillMessage>>,
 }
 
 impl Worker {
@@ -40,7 +39,7 @@ impl Worker {
         };
         if let Err((reason, why)) = self.check(&connect) {
             tracing::debug!(client_id = connect.client_id, why, "connection refused");
-            self.refuse(at, connect.version, reason);
+            self.refuse(at, connect.version, reason, Some((why, max_packet_bytes(connect.properties))));
             return false;
         }
         if connect.client_id.is_empty() {
@@ -86,6 +85,10 @@ impl Worker {
             let why = "empty client identifier without clean session [MQTT-3.1.3-8 of 3.1.1]";
             return Err((ReasonCode::CLIENT_IDENTIFIER_NOT_VALID, why));
         }
+        if connect.client_id.is_empty() && connect.version == Version::V31 {
+            let why = "client identifier of 3.1 not between 1 and 23 characters (3.1 section 3.1)";
+            return Err((ReasonCode::CLIENT_IDENTIFIER_NOT_VALID, why));
+        }
         if connect.client_id.len() > limits.max_client_id_bytes {
             return Err((ReasonCode::CLIENT_IDENTIFIER_NOT_VALID, "client identifier longer than the limit"));
         }
@@ -110,22 +113,32 @@ impl Worker {
         match (error, level) {
             (DecodeError::UnsupportedVersion(_), Some(level)) => {
                 let version = if level > Version::V5.level() { Version::V5 } else { Version::V311 };
-                self.refuse(at, version, ReasonCode::UNSUPPORTED_PROTOCOL_VERSION);
+                self.refuse(at, version, ReasonCode::UNSUPPORTED_PROTOCOL_VERSION, None);
             }
-            (error, Some(5)) => self.refuse(at, Version::V5, error.reason_code()),
+            (error, Some(5)) => self.refuse(at, Version::V5, error.reason_code(), None),
             _ => self.linger(at),
         }
     }
 
-    /// CONNACK with a reason, and the end.
-    fn refuse(&mut self, at: ConnRef, version: Version, reason: ReasonCode) {
+    /// CONNACK with a reason, in words too where the client's Maximum Packet Size is known, and the end.
+    fn refuse(&mut self, at: ConnRef, version: Version, reason: ReasonCode, why: Option<(&str, usize)>) {
         self.counters.connect_refused += 1;
         if let Some(conn) = self.conn(at) {
             conn.version = version;
         }
+        let mut list = PropertiesBuf::new();
+        if let Some((why, max_bytes)) = why.filter(|_| version.has_properties()) {
+            // Cannot fail: our reasons are short. Left out where it does not fit [MQTT-3.2.2-19].
+            let _ = list.push(Property::ReasonString(why));
+            if connack_len(&list) > max_bytes {
+                list.clear();
+            }
+        }
         let reason = if version.has_properties() { reason } else { ReasonCode(reason.to_v3_connack()) };
-        let refusal = ConnAck { session_present: false, reason, properties: Properties::EMPTY };
-        self.send_packet(at, &Packet::ConnAck(refusal));
+        let refusal = ConnAck { session_present: false, reason, properties: list.as_properties() };
+        if why.is_none_or(|(_, max_bytes)| connack_len(&list) <= max_bytes) {
+            self.send_packet(at, &Packet::ConnAck(refusal));
+        }
         self.linger(at);
     }
 
@@ -148,6 +161,15 @@ impl Worker {
 
     /// Opens the connection of a client that belongs here.
     fn open(&mut self, at: ConnRef, connect: &Connect<'_>, assigned: bool) -> bool {
+        let terms = self.terms(connect);
+        let acknowledge = self.acknowledge(connect, &terms, assigned);
+        if connack_len(&acknowledge) > max_packet_bytes(connect.properties) {
+            // It may not be sent [MQTT-3.1.2-24], and without it nothing else may be.
+            tracing::debug!(client_id = connect.client_id, "CONNACK is larger than the client's maximum packet size");
+            self.counters.connect_refused += 1;
+            self.linger(at);
+            return false;
+        }
         let hash = self.hash(connect.client_id);
         let mut present = self.find_session(connect.client_id, hash);
         if let Some(slot) = present {
@@ -160,9 +182,9 @@ impl Worker {
         }
         let session_present = present.is_some();
         let slot = present.unwrap_or_else(|| self.make_session(connect.client_id, hash));
-        let terms = self.terms(connect, self.session_ref(slot));
-        let acknowledge = self.acknowledge(connect, &terms, assigned);
-        self.join(at, slot, connect.version, terms);
+        let origin = self.session_ref(slot);
+        let will = connect.will.as_ref().map(|will| Box::new(self.keep_will(will, origin)));
+        self.join(at, slot, connect.version, terms, will);
         self.send_packet(
             at,
             &Packet::ConnAck(ConnAck {
@@ -209,12 +231,11 @@ impl Worker {
     }
 
     /// Reads what CONNECT asks for.
-    fn terms(&mut self, connect: &Connect<'_>, origin: SessionRef) -> Terms {
+    fn terms(&self, connect: &Connect<'_>) -> Terms {
         let limits = &self.settings.limits;
         let is_v5 = connect.version.has_properties();
         let expiry_s = if is_v5 || connect.clean_start { 0 } else { u32::MAX };
-        let mut terms =
-            Terms { expiry_s, keep_alive: connect.keep_alive, send_max: limits.max_inflight, v5: None, will: None };
+        let mut terms = Terms { expiry_s, keep_alive: connect.keep_alive, send_max: limits.max_inflight, v5: None };
         let mut v5 = V5 { max_packet_bytes: 0, aliases: Vec::new(), problem_information: true };
         for property in connect.properties.iter() {
             match property {
@@ -227,7 +248,6 @@ impl Worker {
         }
         terms.expiry_s = terms.expiry_s.min(limits.max_session_expiry_s);
         terms.v5 = is_v5.then(|| Box::new(v5));
-        terms.will = connect.will.as_ref().map(|will| Box::new(self.keep_will(will, origin)));
         terms
     }
 
@@ -238,20 +258,16 @@ impl Worker {
         });
         let delay_s = delay_s.unwrap_or(0);
         let (properties, expiry_s) = super::inbound::forwarded(will.properties);
-        // The will's expiry interval runs from its publication; until then its delay is added.
-        let expires_ns = expiry_s.map_or(super::message::NEVER, |seconds| {
-            self.now_ns.saturating_add((u64::from(seconds) + u64::from(delay_s)) * 1_000_000_000)
-        });
         let view = MessageView {
             topic: will.topic,
             payload: will.payload,
             properties: properties.as_ref().map_or(will.properties, PropertiesBuf::as_properties),
             qos: will.qos,
             retain: will.retain,
-            expires_ns,
+            expires_ns: super::message::NEVER,
             origin,
         };
-        WillMessage { message: Message::new(&view, &mut self.scratch), delay_s }
+        WillMessage { message: Message::new(&view, &mut self.scratch), delay_s, expiry_s }
     }
 
     /// The properties of CONNACK: where the server differs from what the client asked for or may assume.
@@ -283,12 +299,12 @@ impl Worker {
     }
 
     /// Ties connection and session together.
-    fn join(&mut self, at: ConnRef, slot: u32, version: Version, terms: Terms) {
+    fn join(&mut self, at: ConnRef, slot: u32, version: Version, terms: Terms, will: Option<Box<WillMessage>>) {
         let session = &mut self.sessions[slot as usize];
         session.conn = at.slot;
         session.epoch = session.epoch.wrapping_add(1);
         session.expiry_s = terms.expiry_s;
-        session.will = terms.will;
+        session.will = will;
         if terms.send_max < self.settings.limits.max_inflight {
             session.flow(terms.send_max);
         }
@@ -308,4 +324,20 @@ impl Worker {
             self.set_conn_timer(at, self.now_ns + patience_ns);
         }
     }
+}
+
+/// The client's Maximum Packet Size (section 3.1.2.11.4).
+fn max_packet_bytes(properties: Properties<'_>) -> usize {
+    let asked = properties.iter().find_map(|property| match property {
+        Property::MaximumPacketSize(bytes) => Some(bytes as usize),
+        _ => None,
+    });
+    asked.unwrap_or(usize::MAX)
+}
+
+/// Bytes of a CONNACK of 5.0 with these properties.
+fn connack_len(properties: &PropertiesBuf) -> usize {
+    let length = properties.as_properties().as_bytes().len();
+    let body = 2 + mqtt_wire::frame::varint_len(length as u32) + length;
+    1 + mqtt_wire::frame::varint_len(body as u32) + body
 }

@@ -11,8 +11,8 @@ use super::message::{Message, MessageView, NEVER};
 use super::output::output_of;
 use super::route::Match;
 use super::session::{Flow, OFFLINE, Outgoing, Pending, SessionRef};
-use super::settings::{FLUSH_BYTES, OUTPUT_HIGH_BYTES, QUEUE_HIGH, QUEUE_LOW, STALL_NS};
-use super::subscribers::{SubscriptionIds, options_no_local, options_qos, options_retain_as_published};
+use super::settings::{FLUSH_BYTES, OUTPUT_HIGH_BYTES, QUEUE_HIGH, QUEUE_LOW, STALL_NS, TICK_NS};
+use super::subscribers::{SubscriptionIds, options_qos, options_retain_as_published};
 use super::worker::Worker;
 
 /// Turns messages into PUBLISH packets. During a fan-out it keeps what it has encoded: receivers that speak the same
@@ -64,11 +64,7 @@ impl Worker {
         let shared = matches.len() > 1 && view.payload.len() < SHARED_FRAME_BYTES;
         self.encoder.forget();
         for each in matches.drain(..) {
-            let Some(session) = self.sessions.get(each.session as usize) else { continue };
-            let is_own = view.origin.slot == each.session
-                && view.origin.worker == self.id
-                && view.origin.generation == session.generation;
-            if is_own && options_no_local(each.options) {
+            if !self.sessions.contains(each.session as usize) {
                 continue;
             }
             let qos = view.qos.min(options_qos(each.options));
@@ -279,6 +275,8 @@ impl Worker {
         let at = ConnRef { slot: conn_slot, generation: conn.generation };
         if conn.paused == 0 && conn.held {
             conn.held = false;
+            // It was not read meanwhile: that it was not heard of is no silence of its own.
+            conn.last_seen = (self.now_ns / TICK_NS) as u32;
             self.list_readable(at);
         }
     }

@@ -14,7 +14,9 @@ use super::worker::Worker;
 
 /// What a read left behind.
 enum Read1 {
-    /// The socket is empty.
+    /// There was nothing to read.
+    Nothing,
+    /// There was something, and the socket is empty now.
     Drained,
     /// There may be more.
     More,
@@ -114,7 +116,6 @@ impl Worker {
     /// Notes that a connection has something to read.
     pub(super) fn list_readable(&mut self, at: ConnRef) {
         let Some(conn) = self.conn(at) else { return };
-        conn.unread = true;
         if !conn.listed && !conn.held {
             conn.listed = true;
             self.readable.push(at);
@@ -144,15 +145,18 @@ impl Worker {
         let outcome = self.read_into(at, &mut buffer);
         self.read_buffer = buffer;
         match outcome {
-            Read1::Drained => {}
+            // The event that told of these bytes may have told of the end behind them, which is not announced again.
+            Read1::Drained if self.conn(at).is_some_and(|conn| conn.ended) => self.list_readable(at),
+            Read1::Drained | Read1::Nothing => {}
             Read1::More => self.list_readable(at),
+            // What is held back was sent before the end and still counts; the end is met again afterwards.
+            Read1::Closed(_) if self.conn(at).is_some_and(|conn| conn.held) => {}
             Read1::Closed(end) => self.close(at, end),
         }
     }
 
     fn read_into(&mut self, at: ConnRef, buffer: &mut [u8]) -> Read1 {
-        let Some(conn) = self.conn(at) else { return Read1::Drained };
-        conn.unread = false;
+        let Some(conn) = self.conn(at) else { return Read1::Nothing };
         let partial = conn.partial.take();
         match partial {
             Some(bytes) if bytes.len() >= LARGE_PARTIAL_BYTES => self.read_large(at, *bytes),
@@ -173,7 +177,7 @@ impl Worker {
     /// Goes on reading a packet that is too large to be copied through the worker's buffer each time. Its buffer grows
     /// with what has arrived, never with what was announced.
     fn read_large(&mut self, at: ConnRef, mut bytes: Vec<u8>) -> Read1 {
-        let Some(conn) = self.conn(at) else { return Read1::Drained };
+        let Some(conn) = self.conn(at) else { return Read1::Nothing };
         let carried = bytes.len();
         bytes.resize(carried + READ_BYTES.max(carried), 0);
         let (length, outcome) = read_some(&mut conn.transport, &mut bytes, carried);
@@ -213,6 +217,10 @@ impl Worker {
                         return;
                     }
                     rest = &rest[frame.raw.len()..];
+                }
+                // Nobody waits for the rest of a first packet that is not CONNECT.
+                Ok(None) if conn.state == State::AwaitingConnect && rest.first().is_some_and(is_not_connect) => {
+                    return self.reject(at, DecodeError::Protocol("first packet is not CONNECT [MQTT-3.1.0-1]"));
                 }
                 Ok(None) => break,
                 Err(error) => return self.reject(at, error),
@@ -275,8 +283,12 @@ impl Worker {
     pub(super) fn reject(&mut self, at: ConnRef, error: DecodeError) {
         self.counters.protocol_errors += 1;
         tracing::debug!(slot = at.slot, %error, "connection rejected");
-        self.dismiss(at, error.reason_code());
+        self.dismiss_with(at, error.reason_code(), Some(&error.to_string()));
     }
+}
+
+fn is_not_connect(first: &u8) -> bool {
+    first >> 4 != PacketType::Connect as u8
 }
 
 /// Fills `buffer` from `carried` on with one read. Returns how much of it is then valid.
@@ -288,7 +300,7 @@ fn read_some(transport: &mut Transport, buffer: &mut [u8], carried: usize) -> (u
             Ok(count) if carried + count < buffer.len() => (carried + count, Read1::Drained),
             Ok(count) => (carried + count, Read1::More),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => (carried, Read1::Drained),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => (carried, Read1::Nothing),
             Err(_) => (carried, Read1::Closed(End::Abnormal)),
         };
     }

@@ -1,8 +1,9 @@
 //! Ends: of connections, of sessions, of wills' patience, of the worker; and the timers that bring them about.
 
-use mqtt_wire::{DecodeError, Disconnect, Packet, Properties, Property, ReasonCode};
+use mqtt_wire::{DecodeError, Disconnect, Packet, Properties, PropertiesBuf, Property, ReasonCode};
 
 use super::conn::{ConnRef, State};
+use super::message::MessageView;
 use super::session::{OFFLINE, SessionRef};
 use super::settings::{LINGER, TICK_NS};
 use super::worker::Worker;
@@ -112,9 +113,21 @@ impl Worker {
 
     /// Tells the client why, where its version can, and closes. The will is due.
     pub(super) fn dismiss(&mut self, at: ConnRef, reason: ReasonCode) {
+        self.dismiss_with(at, reason, None);
+    }
+
+    /// The same in words too, for a client that wants them and takes packets that large [MQTT-3.14.2-3].
+    pub(super) fn dismiss_with(&mut self, at: ConnRef, reason: ReasonCode, why: Option<&str>) {
         let Some(conn) = self.conn(at) else { return };
-        if conn.state == State::Open && conn.version.has_properties() {
-            self.send_packet(at, &Packet::Disconnect(Disconnect { reason, properties: Properties::EMPTY }));
+        if let (State::Open, Some(v5)) = (conn.state, &conn.v5) {
+            let (wanted, max) = (v5.problem_information, v5.max_packet_bytes as usize);
+            let mut list = PropertiesBuf::new();
+            // Type, lengths, reason code, property identifier and the string's length make eight bytes at most.
+            if let Some(why) = why.filter(|why| wanted && (max == 0 || why.len() + 8 <= max)) {
+                // Cannot fail: our reasons are short.
+                let _ = list.push(Property::ReasonString(why));
+            }
+            self.send_packet(at, &Packet::Disconnect(Disconnect { reason, properties: list.as_properties() }));
         }
         self.linger(at);
     }
@@ -211,9 +224,15 @@ impl Worker {
 
     /// Publishes the will, if there is one, and forgets it.
     fn publish_will(&mut self, slot: u32) {
-        if let Some(will) = self.sessions[slot as usize].will.take() {
-            self.publish(&will.message.view(), &mut Some(will.message.clone()));
-        }
+        let Some(will) = self.sessions[slot as usize].will.take() else { return };
+        let view = will.message.view();
+        match will.expiry_s {
+            None => self.publish(&view, &mut Some(will.message.clone())),
+            Some(seconds) => {
+                let expires_ns = self.now_ns + u64::from(seconds) * 1_000_000_000;
+                self.publish(&MessageView { expires_ns, ..view }, &mut None)
+            }
+        };
     }
 
     /// The worker stops: clients that can be told are told (section 4.13.1), everything written is written.

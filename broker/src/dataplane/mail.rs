@@ -71,6 +71,8 @@ pub(super) struct RetainedQuery {
 #[derive(Debug)]
 pub(super) struct RetainedReply {
     pub(super) session: SessionRef,
+    /// The subscription that asked, which may have ended meanwhile.
+    pub(super) filter: Box<str>,
     pub(super) options: u8,
     pub(super) id: u32,
     pub(super) messages: Vec<Message>,

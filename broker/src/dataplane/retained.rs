@@ -1,11 +1,11 @@
 //! Retained messages (section 3.3.1.3). Each topic's is kept by the worker that the topic hashes to.
 
-use mqtt_wire::SubscribeOptions;
+use mqtt_wire::{QoS, SubscribeOptions};
 
 use super::mail::{Mail, RetainedQuery, RetainedReply};
 use super::message::{Message, MessageView};
-use super::session::{OFFLINE, Pending};
-use super::subscribers::{SubscriptionIds, options_qos};
+use super::session::{OFFLINE, Pending, Subscription};
+use super::subscribers::{SubscriptionIds, options_no_local, options_qos};
 use super::worker::Worker;
 
 impl Worker {
@@ -44,7 +44,7 @@ impl Worker {
             }
             if worker == self.id {
                 let messages = self.matching_retained(filter);
-                self.deliver_retained(RetainedReply { session, options: bits, id, messages });
+                self.deliver_retained(RetainedReply { session, filter: filter.into(), options: bits, id, messages });
             } else {
                 let query = RetainedQuery { session, filter: filter.into(), options: bits, id };
                 self.send(worker, Mail::RetainedQuery(Box::new(query)));
@@ -56,19 +56,29 @@ impl Worker {
     pub(super) fn answer_retained(&mut self, query: &RetainedQuery) {
         let messages = self.matching_retained(&query.filter);
         if !messages.is_empty() {
-            let reply = RetainedReply { session: query.session, options: query.options, id: query.id, messages };
-            self.send(query.session.worker, Mail::Retained(Box::new(reply)));
+            let RetainedQuery { session, ref filter, options, id } = *query;
+            let reply = RetainedReply { session, filter: filter.clone(), options, id, messages };
+            self.send(session.worker, Mail::Retained(Box::new(reply)));
         }
     }
 
     /// Delivers retained messages to a session of this worker. They wait in its queue, so that many do not overrun it.
     pub(super) fn deliver_retained(&mut self, reply: RetainedReply) {
         let slot = reply.session.slot;
-        if self.session(reply.session).is_none_or(|session| session.conn == OFFLINE) {
+        let Some(session) = self.session(reply.session) else { return };
+        // It may have unsubscribed before the answer of another worker came [MQTT-3.10.4-2].
+        let is_subscribed = |list: &Vec<Subscription>| list.iter().any(|present| present.filter == reply.filter);
+        if !session.subscriptions.as_deref().is_some_and(is_subscribed) {
             return;
         }
+        let is_online = session.conn != OFFLINE;
         for message in reply.messages {
-            let qos = message.view().qos.min(options_qos(reply.options));
+            let view = message.view();
+            let qos = view.qos.min(options_qos(reply.options));
+            let is_own = view.origin == reply.session && options_no_local(reply.options);
+            if is_own || (qos == QoS::AtMostOnce && !is_online) {
+                continue;
+            }
             self.enqueue(slot, Pending { message, ids: SubscriptionIds::of(reply.id), qos, retain: true });
         }
         if self.sessions[slot as usize].flow.is_some() {

@@ -2,8 +2,9 @@
 
 use super::mail::{Direct, Mail};
 use super::message::{Message, MessageView};
+use super::session::SessionRef;
 use super::settings::{MAILBOX_HIGH, SharePolicy};
-use super::subscribers::{Group, Interest, Member, SubscriptionIds};
+use super::subscribers::{Group, Interest, Member, Subscriber, SubscriptionIds, options_no_local};
 use super::worker::Worker;
 use mqtt_wire::QoS;
 
@@ -48,6 +49,7 @@ impl Worker {
     fn find(&mut self, view: &MessageView<'_>, matches: &mut Vec<Match>, mut elsewhere: Option<&mut Elsewhere>) {
         debug_assert!(matches.is_empty());
         let (this, policy) = (self.id, self.settings.share_policy);
+        let own = self.publisher_here(view.origin);
         let mut filters = 0;
         let mut chosen: Vec<Match> = Vec::new();
         let hash_topic = || std::hash::BuildHasher::hash_one(&self.hasher, view.topic);
@@ -55,7 +57,10 @@ impl Worker {
             let local = interest.local.as_slice();
             if !local.is_empty() {
                 filters += 1;
-                matches.extend(local.iter().map(|subscriber| Match {
+                // Left out before overlapping subscriptions are merged: No Local says nothing of the others.
+                let wanted =
+                    |subscriber: &&Subscriber| !options_no_local(subscriber.options) || own != Some(subscriber.session);
+                matches.extend(local.iter().filter(wanted).map(|subscriber| Match {
                     session: subscriber.session,
                     options: subscriber.options,
                     ids: SubscriptionIds::of(subscriber.id),
@@ -78,6 +83,12 @@ impl Worker {
         }
         // A shared subscription is one of its own: it does not merge with the session's others.
         matches.append(&mut chosen);
+    }
+
+    /// The slot of the session that published, if it is one of this worker's.
+    fn publisher_here(&self, origin: SessionRef) -> Option<u32> {
+        let session = self.sessions.get(origin.slot as usize).filter(|_| origin.worker == self.id)?;
+        (session.generation == origin.generation).then_some(origin.slot)
     }
 
     fn send_elsewhere(&mut self, elsewhere: Elsewhere, view: &MessageView<'_>, message: &mut Option<Message>) {
@@ -149,9 +160,7 @@ fn merge_overlapping(matches: &mut Vec<Match>) {
                 kept.ids.add(id);
             }
             let (qos, flags) = ((next.options & 3).max(kept.options & 3), kept.options | next.options);
-            // No Local keeps out only what every one of the overlapping subscriptions keeps out.
-            let no_local = kept.options & next.options & mqtt_wire::SubscribeOptions::NO_LOCAL;
-            kept.options = qos | flags & mqtt_wire::SubscribeOptions::RETAIN_AS_PUBLISHED | no_local;
+            kept.options = qos | flags & mqtt_wire::SubscribeOptions::RETAIN_AS_PUBLISHED;
         }
         same
     });

@@ -50,6 +50,8 @@ pub(super) struct Subscription {
 pub(super) struct WillMessage {
     pub(super) message: Message,
     pub(super) delay_s: u32,
+    /// Its message expiry interval, which begins when it is published (section 3.1.3.2.4).
+    pub(super) expiry_s: Option<u32>,
 }
 
 /// Messages on their way: exists once a session has sent or received QoS 1 or 2.

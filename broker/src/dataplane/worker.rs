@@ -200,6 +200,9 @@ impl Worker {
             self.on_writable(at);
         }
         if event.is_readable() || event.is_error() {
+            if let Some(conn) = self.conn(at).filter(|_| event.is_read_closed() || event.is_error()) {
+                conn.ended = true;
+            }
             self.list_readable(at);
         }
     }
