@@ -1,7 +1,7 @@
 //! `analyze summary`: one run in a few windows.
 //!
-//! The three published rules are computed as published, from rates between successive samples (`docs/methodology.md`,
-//! "Windows"). The fourth window, `plateau`, is ours: the measured phase where somebody marked it, else the part of the run
+//! The three published rules are computed as published, from rates between successive samples
+//! (`docs/methodology.md`). The fourth window, `plateau`, is ours: the measured phase where somebody marked it, else the part of the run
 //! with load; a rate in it is the counter's difference over the elapsed time, and a level is a median.
 
 use std::fmt::Write as _;

@@ -1,7 +1,7 @@
 //! Which rows of a series of rates a rule looks at, and how it sums them up.
 //!
 //! Three of the rules are those of a published benchmark, offered by name so that its figures can be checked and never used
-//! for a statement of our own; see `docs/methodology.md`, "Windows". The fourth, [`load_span`], is ours: it finds the part of a
+//! for a statement of our own; see `docs/methodology.md`. The fourth, [`load_span`], is ours: it finds the part of a
 //! run in which there was load, and a rate in it is counter difference over elapsed time, not an average of rates.
 
 use std::ops::Range;
