@@ -79,7 +79,6 @@ impl Sampler {
         row.set(columns::MONO_NS, mono_ns);
         row.set(columns::WALL_NS, wall_ns);
         events.extend(self.clock_step(mono_ns, wall_ns));
-        self.sample_target(mono_ns, row, &mut events);
         for source in &mut self.sources {
             if let Err(error) = source.sample(row)
                 && self.failed.insert(source.name())
@@ -88,6 +87,7 @@ impl Sampler {
                 events.push(Event::now(EventKind::Error, "source failed").detail(detail));
             }
         }
+        self.sample_target(mono_ns, row, &mut events);
         row.set(columns::SAMPLE_US, (clock::mono_ns() - mono_ns) / 1_000);
         let (pss, count) = (self.pss.is_due(mono_ns), self.count.is_due(mono_ns));
         if pss || count {
