@@ -48,7 +48,7 @@ pub(crate) struct Args {
     #[arg(long, env = "EXP_TAG", default_value = "untagged")]
     pub(crate) tag: String,
 
-    /// Where the run directory <role>-<tag>-<utc> is made.
+    /// Where the run directory ROLE-TAG-UTC is made.
     #[arg(long, default_value = "runs")]
     pub(crate) out: PathBuf,
 
