@@ -35,9 +35,9 @@ impl Child {
         let mut command = Command::new(program);
         command.args(args).envs(env).stdin(Stdio::null()).stdout(output).stderr(errors).process_group(0);
         let parent = getpid();
-        // SAFETY: between fork and exec only async-signal-safe calls are made: prctl, getppid, and building an
-        // io::Error from a number, which does not allocate.
-        unsafe { command.pre_exec(move || die_with(parent)) };
+        // SAFETY: between fork and exec only async-signal-safe calls are made: prctl, getppid, setpriority, and building
+        // an io::Error from a number, which does not allocate.
+        unsafe { command.pre_exec(move || prepare(parent)) };
         let process = command.spawn().with_context(|| format!("cannot start {}", argv.join(" ")))?;
         Ok(Self { name: name.to_owned(), log: log.to_path_buf(), process, outcome: None })
     }
@@ -116,7 +116,9 @@ pub(super) fn describe(status: ExitStatus) -> String {
 }
 
 /// In the child, before exec: asks the kernel for the orphan signal, and fails if the parent has gone meanwhile.
-fn die_with(parent: Pid) -> std::io::Result<()> {
+fn prepare(parent: Pid) -> std::io::Result<()> {
+    // SAFETY: a system call on plain numbers. Only root may; for others the priority stays as it is.
+    unsafe { nix::libc::setpriority(nix::libc::PRIO_PROCESS, 0, NICE) };
     set_pdeathsig(ORPHAN_SIGNAL)?;
     if getppid() == parent { Ok(()) } else { Err(std::io::Error::from_raw_os_error(nix::libc::ESRCH)) }
 }
@@ -124,5 +126,9 @@ fn die_with(parent: Pid) -> std::io::Result<()> {
 /// What children get when the runner dies: a program that ignores it would stay for ever, so it cannot be ignored. The
 /// tools have everything but their last second on disk by then.
 const ORPHAN_SIGNAL: Signal = Signal::SIGKILL;
+
+/// Priority of brokers and tools alike, where the runner may raise it: what else the machine does should disturb neither
+/// side, and the generator least of all.
+const NICE: i32 = -10;
 
 const LAST_LINES: usize = 3;
