@@ -107,6 +107,7 @@ const WORKSPACE_CRATES: &[&str] = &[
     "analyze",
     "broker",
     "collector",
+    "conformance",
     "loadgen",
     "mqtt-wire",
     "netloop",
@@ -139,6 +140,13 @@ const DEPENDENCY_BANS: &[DependencyBan] = &[
         sections: SECTIONS,
         names: Names::WorkspaceBut(&[]),
         instead: "plain values: the run directory is a format, not a tool",
+    },
+    DependencyBan {
+        rule: "cases-by-hand",
+        packages: &["conformance"],
+        sections: SECTIONS,
+        names: Names::WorkspaceBut(&[]),
+        instead: "bytes written by hand, so that an error of our codec cannot hide at both ends",
     },
     DependencyBan {
         rule: "one-codec",
@@ -214,6 +222,13 @@ mod tests {
         assert_eq!(broken(&format!("{analyze}runlog.workspace = true\n")), []);
         let bad = format!("{analyze}[dev-dependencies]\nloadgen.workspace = true\n");
         assert_eq!(broken(&bad), [(8, "analyze-knows-runlog")]);
+    }
+
+    #[test]
+    fn conformance_takes_nothing_of_ours() {
+        let conformance = GOOD.replace("pacer", "conformance");
+        assert_eq!(broken(&conformance), []);
+        assert_eq!(broken(&format!("{conformance}mqtt-wire.workspace = true\n")), [(7, "cases-by-hand")]);
     }
 
     #[test]
