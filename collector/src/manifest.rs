@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use runlog::meta::without_secrets;
 use runlog::{ProcessManifest, clock, host};
 
 /// The target as it is now. Reads and hashes its executable: before sampling begins, not during it.
@@ -23,7 +24,7 @@ pub(crate) fn process(pid: u32) -> ProcessManifest {
         exe: fs::read_link(directory.join("exe")).ok().map(|path| path.display().to_string()),
         sha256: host::file_sha256(&directory.join("exe")),
         version: None,
-        argv: text("cmdline").map(|text| nul_separated(&text)).unwrap_or_default(),
+        argv: without_secrets(text("cmdline").map(|text| nul_separated(&text)).unwrap_or_default()),
         start_ticks,
         started_wall_ns: start_ticks.and_then(started_wall_ns),
         uid: field("Uid:").and_then(|ids| ids.split_whitespace().next()?.parse().ok()),

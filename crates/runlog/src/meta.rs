@@ -62,7 +62,7 @@ impl Meta {
             version: version.to_owned(),
             git_commit: crate::GIT_COMMIT.map(str::to_owned),
             binary_sha256: host::file_sha256(std::path::Path::new("/proc/self/exe")),
-            argv: std::env::args_os().map(|arg| arg.to_string_lossy().into_owned()).collect(),
+            argv: without_secrets(std::env::args_os().map(|arg| arg.to_string_lossy().into_owned())),
             role,
             tag: tag.to_owned(),
             context,
@@ -74,6 +74,23 @@ impl Meta {
             process: None,
         }
     }
+}
+
+/// A command line with the values of `-P` and `--password` (emqtt_bench's names, and ours) blotted out: run directories are
+/// meant to be published.
+pub fn without_secrets(argv: impl IntoIterator<Item = String>) -> Vec<String> {
+    let mut secret_follows = false;
+    let blot = |arg: String| match arg.as_str() {
+        _ if std::mem::take(&mut secret_follows) => BLOT.to_owned(),
+        "-P" | "--password" => {
+            secret_follows = true;
+            arg
+        }
+        _ if arg.starts_with("--password=") => format!("--password={BLOT}"),
+        _ if arg.starts_with("-P") => format!("-P{BLOT}"),
+        _ => arg,
+    };
+    argv.into_iter().map(blot).collect()
 }
 
 /// The machine, at the start of a run. What could not be read is absent.
@@ -260,4 +277,33 @@ fn guide_entries(text: &str) -> BTreeMap<String, String> {
 
 fn is_key_byte(byte: u8) -> bool {
     byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_'
+}
+
+const BLOT: &str = "***";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn passwords_are_blotted_out() {
+        let words = |text: &str| text.split(' ').map(str::to_owned).collect::<Vec<_>>();
+        let argv =
+            without_secrets(words("prober -u me -P secret -p 1883 --password s -Psecret --password=secret -h b"));
+        assert_eq!(argv, words("prober -u me -P *** -p 1883 --password *** -P*** --password=*** -h b"));
+    }
+
+    #[test]
+    fn text_of_the_guides_script() {
+        let text = "time_utc=2025-12-30T08:36:52Z\nhostname=h\nip_addr=\n1: lo: <UP> mtu=1\n    inet 127.0.0.1/8\n\n\
+                    cpu_count=24\nsysctl_selected=\nnet.core.somaxconn = 65535\nnet.ipv4.tcp_rmem = 4096\t4194304\n";
+        let meta = GuideMeta::parse(text);
+        assert_eq!(
+            (meta.started_s, meta.hostname.as_deref(), meta.cpu_count),
+            (Some(1_767_083_812), Some("h"), Some(24))
+        );
+        assert_eq!(meta.entries["ip_addr"], "1: lo: <UP> mtu=1\n    inet 127.0.0.1/8\n");
+        assert_eq!(meta.sysctls["net.ipv4.tcp_rmem"], "4096\t4194304");
+        assert_eq!(meta.sysctls.len(), 2);
+    }
 }
