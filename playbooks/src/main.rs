@@ -5,7 +5,7 @@
 //! - [`tools`]: the programs that load, probe, collect and analyse.
 //! - [`resolve`]: the brokers that are compared: found, installed, or an A/A control.
 //! - [`machine`]: the limits of this machine.
-//! - [`template`], [`expand`]: from what was typed to the [`plan`], which is all that an executor needs.
+//! - [`template`], [`mod@expand`]: from what was typed to the [`mod@plan`], which is all that an executor needs.
 //! - [`local`]: the executor for this machine.
 
 mod catalog;

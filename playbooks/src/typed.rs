@@ -1,7 +1,7 @@
 //! What a person types: experiment and target files. What it means is [`crate::plan::Plan`].
 //!
 //! Unknown keys are errors, so that a misspelt setting cannot silently stay at its default; the message names file,
-//! line and key. Texts may hold `{variables}` (see [`crate::expand`]).
+//! line and key. Texts may hold `{variables}` (see [`mod@crate::expand`]).
 
 use std::collections::BTreeMap;
 use std::fmt;
