@@ -210,6 +210,22 @@ mod tests {
     }
 
     #[test]
+    fn the_shipped_example_is_the_default() {
+        let example = concat!(env!("CARGO_MANIFEST_DIR"), "/broker.example.toml");
+        let (from_example, default) = (config(&["--config", example]).unwrap(), config(&[]).unwrap());
+        assert_eq!((from_example.listen, from_example.workers), (default.listen, default.workers));
+        assert_eq!(from_example.settings, default.settings);
+        let text = std::fs::read_to_string(example).unwrap();
+        // The error for an unknown key lists the known ones.
+        let error = format!("{:#}", with_file("[limits]\nno_such_key = 1", &[]).unwrap_err());
+        let known: Vec<&str> = error.split('`').skip(1).step_by(2).filter(|key| *key != "no_such_key").collect();
+        assert!(known.len() > 10, "{error}");
+        for key in known {
+            assert!(text.contains(&format!("\n{key} = ")), "{example} leaves out {key}");
+        }
+    }
+
+    #[test]
     fn what_is_wrong_is_named() {
         for (text, arguments, named) in [
             ("max_inflight = 3", &[][..], "unknown field `max_inflight`"),
