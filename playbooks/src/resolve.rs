@@ -202,18 +202,16 @@ fn apt(packages: &[String], service: Option<&str>) -> Result<String> {
     Ok(format!("{} was installed by apt-get{kept}", packages.join(" ")))
 }
 
-/// Disables the unit where systemd runs; elsewhere the policy file has kept it from starting.
+/// Keeps the unit from starting at the next boot too, and stops it in case something has started it meanwhile.
 fn keep_stopped(unit: &str) -> String {
-    let disabled = Command::new("systemctl")
-        .args(["disable", "--now", unit])
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .status();
-    match disabled {
-        Ok(status) if status.success() => format!("; its service {unit} is disabled and stopped"),
-        _ => format!("; its service {unit} was not started"),
-    }
+    let systemctl = |verb: &str| {
+        let mut command = Command::new("systemctl");
+        command.args([verb, unit]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        command.status().is_ok_and(|status| status.success())
+    };
+    let (disabled, _) = (systemctl("disable"), systemctl("stop"));
+    let later = if disabled { "disabled" } else { "left as the package has it for the next boot" };
+    format!("; its service {unit} was not started, and is {later}")
 }
 
 /// Debian asks `/usr/sbin/policy-rc.d` whether a package may start its service; ours says no, and goes when dropped.

@@ -120,3 +120,59 @@ fn judge_probe(process: &PlannedProcess, summary: &ProbeSummary) -> Gate {
     });
     Gate::judged("summary", &process.name, failure)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::process::ExitStatus;
+
+    use runlog::RunDir;
+    use runlog::write::CounterRow;
+
+    use super::*;
+
+    /// The role-count gate over a run of 10 clients whose gauge had these values at 1, 2, 3, ... ns.
+    fn role_count(succeeded: u64, gauges: &[u64], measure: Option<(u64, u64)>) -> Option<String> {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let dir = RunDir::create(folder.path().join("run")).expect("a new directory");
+        let mut counters = dir.counters_writer().expect("writable");
+        for (mono_ns, connected) in (1..).zip(gauges.iter().copied()) {
+            counters.append(&CounterRow { mono_ns, connected, ..CounterRow::default() }).expect("writable");
+        }
+        let mut summary = LoadSummary::default();
+        summary.connect.succeeded = succeeded;
+        summary.connect.by_reason = [("ECONNREFUSED".to_owned(), 10 - succeeded.min(10))].into();
+        role_count_failure(&Run::open(dir.path()), &summary, 10, measure)
+    }
+
+    #[test]
+    fn role_count_looks_at_every_moment_of_the_measure_phase_and_at_no_other() {
+        assert_eq!(role_count(10, &[3, 10, 10, 10, 0], Some((2, 4))), None);
+        let dip = role_count(10, &[10, 10, 9, 10, 10], Some((2, 4))).expect("a client was missing");
+        assert_eq!(dip, "between 9 and 10 of 10 clients were connected during the measure phase");
+        let more = role_count(10, &[10, 11, 10], Some((1, 3))).expect("one too many");
+        assert!(more.contains("between 10 and 11"), "{more}");
+    }
+
+    #[test]
+    fn role_count_wants_every_client_and_a_witness() {
+        let refused = role_count(7, &[7, 7], Some((1, 2))).expect("three are missing");
+        assert_eq!(refused, "7 of 10 clients connected (ECONNREFUSED: 3)");
+        let unseen = role_count(10, &[10], Some((5, 9))).expect("nobody looked");
+        assert!(unseen.contains("no counter"), "{unseen}");
+    }
+
+    #[test]
+    fn brokers_may_end_by_the_signal_and_tools_may_not() {
+        // As in wait(2): the signal in the low byte, or the exit code in the next one.
+        let ended = |wait_status: i32, killed| Stopped { status: ExitStatus::from_raw(wait_status), killed };
+        let sigterm = Signal::SIGTERM as i32;
+        assert_eq!(broker_exit("broker", &ended(sigterm, false), "").failure, None);
+        assert_eq!(broker_exit("broker", &ended(143 << 8, false), "").failure, None);
+        assert!(broker_exit("broker", &ended(1 << 8, false), "").failure.is_some());
+        assert!(broker_exit("broker", &ended(Signal::SIGKILL as i32, true), "").failure.is_some());
+        assert!(
+            tool_exit("pub", &ended(sigterm, false), "it said: x").failure.is_some_and(|why| why.contains("SIGTERM"))
+        );
+        assert_eq!(tool_exit("pub", &ended(0, false), "").failure, None);
+    }
+}
