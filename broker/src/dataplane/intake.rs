@@ -283,7 +283,7 @@ impl Worker {
     pub(super) fn reject(&mut self, at: ConnRef, error: DecodeError) {
         self.counters.protocol_errors += 1;
         tracing::debug!(slot = at.slot, %error, "connection rejected");
-        self.dismiss_with(at, error.reason_code(), Some(&error.to_string()));
+        self.dismiss_for(at, error.reason_code(), &error.to_string());
     }
 }
 

@@ -1,6 +1,6 @@
 //! Ends: of connections, of sessions, of wills' patience, of the worker; and the timers that bring them about.
 
-use mqtt_wire::{DecodeError, Disconnect, Packet, Properties, PropertiesBuf, Property, ReasonCode};
+use mqtt_wire::{DecodeError, Disconnect, Packet, PropertiesBuf, Property, ReasonCode};
 
 use super::conn::{ConnRef, State};
 use super::message::MessageView;
@@ -113,23 +113,27 @@ impl Worker {
 
     /// Tells the client why, where its version can, and closes. The will is due.
     pub(super) fn dismiss(&mut self, at: ConnRef, reason: ReasonCode) {
-        self.dismiss_with(at, reason, None);
+        self.dismiss_for(at, reason, reason.name());
     }
 
-    /// The same in words too, for a client that wants them and takes packets that large [MQTT-3.14.2-3].
-    pub(super) fn dismiss_with(&mut self, at: ConnRef, reason: ReasonCode, why: Option<&str>) {
-        let Some(conn) = self.conn(at) else { return };
-        if let (State::Open, Some(v5)) = (conn.state, &conn.v5) {
-            let (wanted, max) = (v5.problem_information, v5.max_packet_bytes as usize);
-            let mut list = PropertiesBuf::new();
-            // Type, lengths, reason code, property identifier and the string's length make eight bytes at most.
-            if let Some(why) = why.filter(|why| wanted && (max == 0 || why.len() + 8 <= max)) {
-                // Cannot fail: our reasons are short.
-                let _ = list.push(Property::ReasonString(why));
-            }
-            self.send_packet(at, &Packet::Disconnect(Disconnect { reason, properties: list.as_properties() }));
-        }
+    /// The same with a reason in words that says more.
+    pub(super) fn dismiss_for(&mut self, at: ConnRef, reason: ReasonCode, why: &str) {
+        self.send_disconnect(at, reason, why);
         self.linger(at);
+    }
+
+    /// DISCONNECT, in words too for a client that wants them and takes packets that large [MQTT-3.14.2-3].
+    fn send_disconnect(&mut self, at: ConnRef, reason: ReasonCode, why: &str) {
+        let Some(conn) = self.conn(at) else { return };
+        let (State::Open, Some(v5)) = (conn.state, &conn.v5) else { return };
+        let max = v5.max_packet_bytes as usize;
+        let mut list = PropertiesBuf::new();
+        // Type, lengths, reason code, property identifier and the string's length make eight bytes at most.
+        if v5.problem_information && (max == 0 || why.len() + 8 <= max) {
+            // Cannot fail: our reasons are short.
+            let _ = list.push(Property::ReasonString(why));
+        }
+        self.send_packet(at, &Packet::Disconnect(Disconnect { reason, properties: list.as_properties() }));
     }
 
     /// Writes what is left, shuts our end and waits for the peer to close its own: closing at once would let the
@@ -244,11 +248,9 @@ impl Worker {
             .filter(|(_, conn)| conn.state == State::Open)
             .map(|(slot, conn)| ConnRef { slot: slot as u32, generation: conn.generation })
             .collect();
-        let goodbye = Disconnect { reason: ReasonCode::SERVER_SHUTTING_DOWN, properties: Properties::EMPTY };
+        let reason = ReasonCode::SERVER_SHUTTING_DOWN;
         for at in open {
-            if self.conn(at).is_some_and(|conn| conn.version.has_properties()) {
-                self.send_packet(at, &Packet::Disconnect(goodbye));
-            }
+            self.send_disconnect(at, reason, reason.name());
             self.write_now(at);
         }
         for (_, conn) in &self.conns {

@@ -157,7 +157,8 @@ fn check_flags(flags: u8, version: Version) -> Result<(), DecodeError> {
     if flags & 1 != 0 && version != Version::V31 {
         return Err(DecodeError::Malformed("reserved connect flag [MQTT-3.1.2-3]"));
     }
-    if flags & WILL == 0 && flags & 0x38 != 0 {
+    // Section 3.1 of 3.1 disregards them.
+    if flags & WILL == 0 && flags & 0x38 != 0 && version != Version::V31 {
         return Err(DecodeError::Malformed("will QoS or will retain without will flag [MQTT-3.1.2-11, 3.1.2-13]"));
     }
     if !version.has_properties() && flags & PASSWORD != 0 && flags & USER_NAME == 0 {

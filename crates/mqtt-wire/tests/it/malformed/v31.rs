@@ -23,11 +23,15 @@ fn is_named_mqisdp_at_level_3() {
     }
 }
 
-/// Section 3.1: bit 0 of the connect flags is unused, and not said to be zero.
+/// Section 3.1: bit 0 of the connect flags is unused, and not said to be zero; without will flag the will's QoS and
+/// retain flag are disregarded.
 #[test]
 fn ignores_unused_bits() {
-    let bytes = connect(3, &[&text("id")]);
-    assert!(decoded(&bytes).unwrap().clean_start);
+    for flags in [0x03, 0x0A, 0x1A, 0x22] {
+        let bytes = connect(flags, &[&text("id")]);
+        let connect = decoded(&bytes).unwrap();
+        assert!(connect.clean_start && connect.will.is_none(), "{flags:02x}");
+    }
     let bytes = packet(0x20, &[&[0xFF, 0]]);
     let frame = Frame::split(&bytes, u32::MAX).unwrap().unwrap();
     let Ok(Packet::ConnAck(connack)) = Packet::decode(&frame, Version::V31) else { panic!("CONNACK of 3.1") };

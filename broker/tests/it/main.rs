@@ -1,0 +1,11 @@
+//! The broker as a program, from outside: real sockets, real clients.
+
+mod cli; // flags, configuration, start and stop
+mod conformance; // the conformance cases, with one worker and with several
+mod limits; // every bound of the configuration, and what happens at it
+mod mosquitto; // mosquitto_pub and mosquitto_sub: 3.1, 3.1.1, 5.0
+mod paho; // paho-mqtt (Python): 3.1.1 and 5.0
+mod rumqtt; // rumqttc: 3.1.1 and 5.0
+mod streams; // ends of connections, pauses, hand-over: what the specification does not speak of
+mod support; // starts and stops the broker
+mod v31; // MQTT 3.1, which has no numbered statements
