@@ -57,6 +57,9 @@ enum Subcommands {
         /// Install what is missing without asking (Debian packages as root, or a crate)
         #[arg(long)]
         yes: bool,
+        /// Use the tools beside this program as they are, instead of letting cargo bring them up to date
+        #[arg(long)]
+        no_build: bool,
     },
 }
 
@@ -82,7 +85,7 @@ fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Subcommands::List => list(),
         Subcommands::Plan(selection) => plan(&selection),
-        Subcommands::Run { selection, yes } => run(&selection, yes),
+        Subcommands::Run { selection, yes, no_build } => run(&selection, yes, no_build),
     };
     match outcome {
         Ok(code) => code,
@@ -116,10 +119,13 @@ fn plan(selection: &Selection) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn run(selection: &Selection, yes: bool) -> Result<ExitCode> {
+fn run(selection: &Selection, yes: bool, no_build: bool) -> Result<ExitCode> {
     let experiment = catalog::experiment(&selection.experiment)?;
     let tools = Tools::locate()?;
-    tools.make_ready()?;
+    if !no_build {
+        tools.build()?;
+    }
+    tools.check()?;
     let plan = make_plan(&experiment, selection, &tools, if yes { Absent::Install } else { Absent::Refuse })?;
     local::preflight(&plan).context("preflight")?;
     introduce(&plan);

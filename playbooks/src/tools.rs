@@ -28,15 +28,18 @@ impl Tools {
         self.folder.join(name).display().to_string()
     }
 
-    /// Brings the tools up to date when this is a checkout (cargo knows what is stale), else checks that they are there.
-    pub(crate) fn make_ready(&self) -> Result<()> {
-        if let Some(workspace) = &self.checkout {
-            self.build(workspace)?;
-        }
+    /// Brings the tools up to date when this is a checkout: cargo knows what is stale.
+    pub(crate) fn build(&self) -> Result<()> {
+        self.checkout.as_ref().map_or(Ok(()), |workspace| self.build_in(workspace))
+    }
+
+    /// Every tool must be there.
+    pub(crate) fn check(&self) -> Result<()> {
         let absent: Vec<&str> = PROGRAMS.iter().copied().filter(|name| !self.folder.join(name).is_file()).collect();
         if !absent.is_empty() {
             bail!(
-                "{} not found in {}; build all with `cargo build --release --workspace`, or copy them beside this program",
+                "{} not found in {}; build all with `cargo build --workspace` (and `--release`, if that is a release \
+                 folder), or copy them beside this program",
                 absent.join(", "),
                 self.folder.display()
             );
@@ -61,7 +64,7 @@ impl Tools {
         self.folder.parent().unwrap_or(&self.folder).join("targets")
     }
 
-    fn build(&self, workspace: &Path) -> Result<()> {
+    fn build_in(&self, workspace: &Path) -> Result<()> {
         let profile = match self.folder.file_name().and_then(|name| name.to_str()) {
             Some("debug") | None => "dev",
             Some(name) => name,

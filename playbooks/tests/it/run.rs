@@ -11,7 +11,7 @@ use crate::support::{IDLE, TRAFFIC, events, experiment_dir, folder_with, output,
 fn ours_against_mosquitto_ends_in_a_report() {
     let _turn = turn();
     let folder = folder_with(["ours", "mosquitto"], &format!("{IDLE}{TRAFFIC}"));
-    let output = output(folder.path(), &["run", "small.toml", "--duration-scale", "0.4"]);
+    let output = output(folder.path(), &["run", "--no-build", "small.toml", "--duration-scale", "0.4"]);
     // 3: some gate failed; the marks below say which, and only the one about time may.
     assert!(matches!(output.status.code(), Some(0 | 3)), "{}", said(&output));
 
@@ -85,7 +85,7 @@ fn without_a_second_broker_it_is_a_control_and_says_so() {
     let _turn = turn();
     let folder = folder_with(["ours", "absent.toml"], IDLE);
     std::fs::write(folder.path().join("absent.toml"), target("absent", "no-such-broker-anywhere")).expect("written");
-    let output = output(folder.path(), &["run", "small.toml"]);
+    let output = output(folder.path(), &["run", "--no-build", "small.toml"]);
     assert!(output.status.success(), "{}", said(&output));
     let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(stderr.contains("A/A control") && stderr.contains("absent"), "{stderr}");
@@ -100,7 +100,7 @@ fn broker_that_does_not_start_is_a_failed_point_and_the_run_goes_on() {
     let _turn = turn();
     let folder = folder_with(["broken.toml", "ours"], IDLE);
     std::fs::write(folder.path().join("broken.toml"), target("broken", "false")).expect("written");
-    let output = output(folder.path(), &["run", "small.toml"]);
+    let output = output(folder.path(), &["run", "--no-build", "small.toml"]);
     assert_eq!(output.status.code(), Some(3), "{}", said(&output));
     let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(stderr.lines().any(|line| line.contains("idle A broken #1") && line.contains("exit code 1")), "{stderr}");
@@ -121,7 +121,7 @@ fn absent_broker_without_control_is_an_error_that_says_how_to_get_it() {
     let folder = folder_with(["ours", "ours"], IDLE);
     let text = target("absent", "no-such-broker-anywhere") + "[[install]]\nwith = \"apt\"\npackages = [\"no-such\"]\n";
     std::fs::write(folder.path().join("absent.toml"), text).expect("written");
-    let output = output(folder.path(), &["run", "small.toml", "--targets", "ours,absent.toml"]);
+    let output = output(folder.path(), &["run", "--no-build", "small.toml", "--targets", "ours,absent.toml"]);
     let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(1), "{stderr}");
     assert!(stderr.contains("not on this machine: absent") && stderr.contains("apt-get install no-such"), "{stderr}");

@@ -21,7 +21,7 @@ impl Held {
         let folder = folder_with(["ours", "mosquitto"], LONG);
         let log = std::fs::File::create(folder.path().join("runner.log")).expect("created");
         let mut runner = playbook()
-            .args(["run", "small.toml", "--targets", "mosquitto,ours"])
+            .args(["run", "--no-build", "small.toml", "--targets", "mosquitto,ours"])
             .current_dir(folder.path())
             .stdout(Stdio::null())
             .stderr(log)
