@@ -1,0 +1,282 @@
+//! Runs operations against a broker and compares what arrives with the model.
+
+use std::collections::BTreeMap;
+
+use conformance::case::Lab;
+use conformance::client::{Client, Mismatch};
+use conformance::received::Packet;
+use conformance::wire::{self, Connect, Publish, Version, Will, property};
+
+use super::ops::{CLIENTS, Manner, Note, Op, Terms, Wish};
+use super::world::{Delivery, World};
+use crate::support::Broker;
+
+/// Clients that do nothing but answer for their workers: enough that each worker has one.
+const SENTRIES: usize = 16;
+
+/// Runs a list; the error says what went wrong.
+pub(super) fn run(broker: &Broker, list: &[Op]) -> Result<(), String> {
+    let mut stage = Stage::new(broker).map_err(|mismatch| describe(&mismatch))?;
+    for (at, op) in list.iter().enumerate() {
+        stage.step(at, op).map_err(|problem| format!("at operation {at}, {op:?}:\n{problem}"))?;
+    }
+    stage.settle().map_err(|problem| format!("at the end:\n{problem}"))
+}
+
+fn describe(mismatch: &Mismatch) -> String {
+    format!("{mismatch}\n    {}", mismatch.packets.join("\n    "))
+}
+
+struct Stage {
+    labs: [Lab; 2],
+    world: World,
+    clients: BTreeMap<usize, Client>,
+    sentries: Vec<Client>,
+    /// Everything that other workers must know, they know.
+    settled: bool,
+}
+
+impl Stage {
+    fn new(broker: &Broker) -> Result<Self, Mismatch> {
+        let labs = Version::ALL.map(|version| broker.lab(version, "m"));
+        let sentries = (0..SENTRIES).map(|n| labs[0].client(&format!("sentry{n}"))).collect::<Result<_, _>>()?;
+        Ok(Self { labs, world: World::default(), clients: BTreeMap::new(), sentries, settled: true })
+    }
+
+    fn step(&mut self, at: usize, op: &Op) -> Result<(), String> {
+        let connected = |client: &usize| self.clients.contains_key(client);
+        match op {
+            Op::Connect(client, terms) => self.connect(at, *client, terms),
+            Op::Settle => self.settle(),
+            Op::Disconnect(client) if connected(client) => self.end(at, *client, false),
+            Op::Vanish(client) if connected(client) => self.end(at, *client, true),
+            Op::Subscribe(client, wish) if connected(client) => self.subscribe(*client, *wish),
+            Op::Unsubscribe(client, filter) if connected(client) => self.unsubscribe(*client, filter),
+            Op::Publish(client, note) if connected(client) => self.publish(at, *client, note),
+            Op::Acknowledge(client, manner) if connected(client) => self.acknowledge(*client, *manner),
+            _ => Ok(()),
+        }
+    }
+
+    fn connect(&mut self, at: usize, client: usize, terms: &Terms) -> Result<(), String> {
+        let lab = &self.labs[usize::from(terms.version == Version::V5)];
+        let mut connect = Connect::new(terms.version, format!("client-{client}")).clean(terms.clean);
+        if terms.version == Version::V5 {
+            connect = connect.with(property::session_expiry(if terms.keep { 600 } else { 0 }));
+            if let Some(maximum) = terms.maximum {
+                connect = connect.with(property::receive_maximum(maximum));
+            }
+        }
+        if let Some((topic, qos)) = terms.will {
+            // The will names the operation that made it: its payload is known when it comes.
+            let payload = will_payload(client).into_bytes();
+            connect = connect.will(Will { topic: topic.to_owned(), payload, qos, ..Will::default() });
+        }
+        let present = self.world.connect(client, terms, &will_payload(client));
+        let old = self.clients.remove(&client);
+        let mut new = lab.open(&format!("client-{client}")).map_err(|mismatch| describe(&mismatch))?;
+        new.send(&connect.bytes());
+        let packet = new.next("CONNACK").map_err(|mismatch| describe(&mismatch))?;
+        let connack = packet.connack(terms.version)?;
+        if (connack.reason, connack.flags) != (0, u8::from(present)) {
+            return Err(format!("session present {present}, got {connack:?}"));
+        }
+        self.clients.insert(client, new);
+        if let Some(mut old) = old {
+            old.ended("it was taken over").map_err(|mismatch| describe(&mismatch))?;
+        }
+        self.settled = false;
+        if at.is_multiple_of(2) { self.settle() } else { self.tell_all() }
+    }
+
+    fn end(&mut self, _at: usize, client: usize, abnormally: bool) -> Result<(), String> {
+        let Some(connection) = self.clients.remove(&client) else { return Ok(()) };
+        let ended = if abnormally { connection.vanish() } else { connection.disconnect() };
+        ended.map_err(|mismatch| describe(&mismatch))?;
+        self.world.end_connection(client, abnormally, &will_payload(client));
+        self.tell_all()
+    }
+
+    fn subscribe(&mut self, client: usize, wish: Wish) -> Result<(), String> {
+        let session = &self.world.sessions[&client];
+        // Which of several retained messages is in flight when only a few may be, depends on the workers' speed.
+        let handling = if session.maximum == usize::MAX { wish.handling } else { 2 };
+        let is_v5 = session.is_v5;
+        let wish = if is_v5 {
+            Wish { handling, ..wish }
+        } else {
+            Wish { no_local: false, as_published: false, handling: 0, id: 0, ..wish }
+        };
+        let bits = wish.qos | u8::from(wish.no_local) << 2 | u8::from(wish.as_published) << 3 | wish.handling << 4;
+        let properties = if wish.id == 0 { Vec::new() } else { property::subscription_id(wish.id as usize) };
+        let code = self.world.subscribe(client, wish);
+        let connection = self.clients.get_mut(&client).expect("it is connected");
+        let codes = connection.subscribe_all(&properties, &[(wish.filter, bits)]);
+        let codes = codes.map_err(|mismatch| describe(&mismatch))?;
+        if codes != [code] {
+            return Err(format!("code {code}, got {codes:?}"));
+        }
+        if self.world.sessions[&client].replays.is_empty() { Ok(()) } else { self.settle() }
+    }
+
+    fn unsubscribe(&mut self, client: usize, filter: &str) -> Result<(), String> {
+        let existed = self.world.unsubscribe(client, filter);
+        let connection = self.clients.get_mut(&client).expect("it is connected");
+        let codes = connection.unsubscribe(&[filter]).map_err(|mismatch| describe(&mismatch))?;
+        let wanted: &[u8] = match (connection.is_v5(), existed) {
+            (false, _) => &[],
+            (true, true) => &[0],
+            (true, false) => &[0x11],
+        };
+        if codes == wanted { Ok(()) } else { Err(format!("codes {wanted:?}, got {codes:?}")) }
+    }
+
+    fn publish(&mut self, at: usize, client: usize, note: &Note) -> Result<(), String> {
+        let payload = if note.empty { String::new() } else { format!("message {at}") };
+        let wanted = self.world.publish(client, note, &payload);
+        let connection = self.clients.get_mut(&client).expect("it is connected");
+        let version = connection.version;
+        let mut publish = Publish::new(version, note.topic, payload).qos(note.qos, 0);
+        publish.retain = note.retain;
+        let mut repeated = None;
+        if note.qos == 2 && note.repeat {
+            publish.id = connection.new_id();
+            connection.send(&publish.bytes());
+            let answer = connection.acknowledged(0x50, publish.id).map_err(|mismatch| describe(&mismatch))?;
+            repeated = Some(answer.codes[0]);
+            publish.dup = true;
+        }
+        let code = connection.publish(&publish).map_err(|mismatch| describe(&mismatch))?;
+        if note.qos == 0 {
+            // Nothing answers it: PINGRESP says that it was read, and that the other workers have it.
+            connection.send(wire::PINGREQ);
+            let pong = connection.wait_for("PINGRESP", |packet| packet.first == 0xD0);
+            pong.map_err(|mismatch| describe(&mismatch))?;
+        }
+        let expected = if wanted || version != Version::V5 || note.qos == 0 { 0 } else { 0x10 };
+        let code = repeated.unwrap_or(code);
+        if self.settled && code != expected {
+            return Err(format!("reason code {expected:#04x}, got {code:#04x}"));
+        }
+        Ok(())
+    }
+
+    fn acknowledge(&mut self, client: usize, manner: Manner) -> Result<(), String> {
+        self.read(client)?;
+        let session = self.world.sessions.get_mut(&client).expect("it is connected");
+        session.manner = manner;
+        let connection = self.clients.get_mut(&client).expect("it is connected");
+        // What is owed under the new rule, oldest first.
+        let mut place = 0;
+        while let Some(flight) = session.window.get(place) {
+            let (held, released, qos, id) = (flight.is_held(), flight.released, flight.delivery.qos, flight.id);
+            let Some(id) = id.filter(|_| held && manner != Manner::Not) else {
+                place += 1;
+                continue;
+            };
+            if qos == 1 {
+                connection.send(&wire::ack(0x40, id));
+                session.settle(place);
+            } else if !released {
+                connection.send(&wire::ack(0x50, id));
+                session.release(place);
+                place += 1;
+            } else if manner == Manner::Fully {
+                connection.send(&wire::ack(0x70, id));
+                session.settle(place);
+            } else {
+                place += 1;
+            }
+        }
+        self.read(client)
+    }
+
+    /// Everybody has received what is to come, and nothing else.
+    fn settle(&mut self) -> Result<(), String> {
+        self.tell_all()?;
+        (0..CLIENTS)
+            .filter(|client| self.clients.contains_key(client))
+            .collect::<Vec<_>>()
+            .into_iter()
+            .try_for_each(|client| self.read(client).map_err(|problem| format!("client {client}: {problem}")))
+    }
+
+    /// Every worker has finished the turn in which it acted upon what was sent before, and has read the mail that the
+    /// others sent in theirs; and once more, for questions that are answered by mail.
+    fn tell_all(&mut self) -> Result<(), String> {
+        for _ in 0..3 {
+            for sentry in &mut self.sentries {
+                sentry.send(wire::PINGREQ);
+            }
+            for sentry in &mut self.sentries {
+                sentry.expect(wire::PINGRESP).map_err(|mismatch| describe(&mismatch))?;
+            }
+        }
+        self.settled = true;
+        Ok(())
+    }
+
+    /// A client reads everything that has come, acknowledges it in its manner, and so on, until nothing more comes.
+    fn read(&mut self, client: usize) -> Result<(), String> {
+        let connection = self.clients.get_mut(&client).expect("it is connected");
+        let session = self.world.sessions.get_mut(&client).expect("who is connected has a session");
+        loop {
+            connection.send(wire::PINGREQ);
+            let mut news = false;
+            loop {
+                let packet = connection.next("what is to come, or PINGRESP").map_err(|mismatch| describe(&mismatch))?;
+                match packet.first {
+                    0xD0 => break,
+                    0x62 => {
+                        let id = packet.ack(0x62, connection.version)?.id;
+                        session.receive_release(id)?;
+                        if session.manner == Manner::Fully {
+                            connection.send(&wire::ack(0x70, id));
+                            let place = session.window.iter().position(|flight| flight.id == Some(id));
+                            session.settle(place.expect("it was found before"));
+                        }
+                    }
+                    _ => accept(connection, session, &packet)?,
+                }
+                news = true;
+            }
+            if !news {
+                return session.missing().map_or(Ok(()), |missing| Err(format!("missing: {missing}")));
+            }
+        }
+    }
+}
+
+/// Takes a PUBLISH and acknowledges it in the client's manner.
+fn accept(connection: &mut Client, session: &mut super::world::Session, packet: &Packet) -> Result<(), String> {
+    let message = packet.publish(connection.version)?;
+    let mut ids = message.properties.numbers(0x0B);
+    ids.sort_unstable();
+    let got = Delivery {
+        topic: message.topic,
+        payload: String::from_utf8_lossy(&message.payload).into_owned(),
+        qos: message.qos,
+        retain: message.retain,
+        ids,
+    };
+    if got.qos == 0 {
+        return session.receive_zero(&got);
+    }
+    let place = session.receive(&got, message.id, message.dup)?;
+    match (session.manner, got.qos) {
+        (Manner::Not, _) => {}
+        (_, 1) => {
+            connection.send(&wire::ack(0x40, message.id));
+            session.settle(place);
+        }
+        _ => {
+            connection.send(&wire::ack(0x50, message.id));
+            session.release(place);
+        }
+    }
+    Ok(())
+}
+
+fn will_payload(client: usize) -> String {
+    format!("the last words of {client}")
+}
