@@ -22,16 +22,35 @@ fn run_steps(root: &Path, table: &mut TimeTable) -> Result<()> {
     table.time("clippy", || {
         cargo(root, &["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"], &[])
     })?;
-    // `--examples`, of which there are none, makes cargo choose the dependencies' features as for tests, like the steps
-    // before and after: else polars would be checked twice.
-    table.time("doc", || {
-        let args = ["doc", "--workspace", "--no-deps", "--lib", "--bins", "--examples", "--locked"];
-        cargo(root, &args, &[("RUSTDOCFLAGS", "-D warnings")])
-    })?;
+    table.time("doc", || doc(root))?;
     table.time("deps", || deps::run(root).map(drop))?;
     // Links the programs too, since every package that has one has integration tests.
     table.time("test: compile", || cargo(root, &["test", "--workspace", "--locked", "--no-run"], &[]))?;
     table.time("test: run", || cargo(root, &["test", "--workspace", "--locked", "--no-fail-fast"], &[]))
+}
+
+/// Documents all libraries, and the programs that are not the front of a library of the same name (whose pages would
+/// overwrite each other).
+///
+/// `--examples`, of which there are none, makes cargo choose the dependencies' features as for tests, like the steps
+/// before and after: else polars would be checked twice.
+fn doc(root: &Path) -> Result<()> {
+    let strict = [("RUSTDOCFLAGS", "-D warnings")];
+    let common = ["doc", "--workspace", "--no-deps", "--locked", "--examples"];
+    cargo(root, &[&common[..], &["--lib"]].concat(), &strict)?;
+    let fronts = fronts_of_libraries(root)?;
+    let exclude: Vec<&str> = fronts.iter().flat_map(|name| ["--exclude", name.as_str()]).collect();
+    cargo(root, &[&common[..], &["--bins"], &exclude].concat(), &strict)
+}
+
+/// Folders directly below the root that hold both a library and a program; a package has the name of its folder.
+fn fronts_of_libraries(root: &Path) -> Result<Vec<String>> {
+    let entries = std::fs::read_dir(root).with_context(|| format!("cannot list {}", root.display()))?;
+    let folders = entries.flatten().filter(|entry| {
+        let sources = entry.path().join("src");
+        sources.join("lib.rs").is_file() && sources.join("main.rs").is_file()
+    });
+    Ok(folders.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect())
 }
 
 /// Runs one cargo command with its output on ours. Standard input is closed: no check asks questions.
