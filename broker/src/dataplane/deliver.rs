@@ -429,9 +429,11 @@ impl Encoder {
             self.properties.clear();
             self.properties.extend(view.properties);
             if view.expires_ns != NEVER {
-                // The time that is left [MQTT-3.3.2-6], rounded up: zero only when it is over.
+                // The time that is left [MQTT-3.3.2-6], rounded: the worker that the message came from may have read the
+                // clock a little later than this one. Zero only when it is over.
                 let left_ns = view.expires_ns.saturating_sub(now_ns);
-                let left_s = left_ns.div_ceil(1_000_000_000).min(u64::from(u32::MAX)) as u32;
+                let left_s = ((left_ns + 500_000_000) / 1_000_000_000).max(u64::from(left_ns > 0));
+                let left_s = left_s.min(u64::from(u32::MAX)) as u32;
                 let _ = self.properties.push(Property::MessageExpiryInterval(left_s));
             }
             for &id in ids {

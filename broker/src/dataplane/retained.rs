@@ -1,10 +1,10 @@
 //! Retained messages (section 3.3.1.3). Each topic's is kept by the worker that the topic hashes to.
 
-use mqtt_wire::{QoS, SubscribeOptions};
+use mqtt_wire::{QoS, SubscribeOptions, TopicFilter};
 
 use super::mail::{Mail, RetainedQuery, RetainedReply};
 use super::message::{Message, MessageView};
-use super::session::{OFFLINE, Pending, Subscription};
+use super::session::{OFFLINE, Pending};
 use super::subscribers::{SubscriptionIds, options_no_local, options_qos};
 use super::worker::Worker;
 
@@ -66,12 +66,11 @@ impl Worker {
     pub(super) fn deliver_retained(&mut self, reply: RetainedReply) {
         let slot = reply.session.slot;
         let Some(session) = self.session(reply.session) else { return };
+        let is_online = session.conn != OFFLINE;
         // It may have unsubscribed before the answer of another worker came [MQTT-3.10.4-2].
-        let is_subscribed = |list: &Vec<Subscription>| list.iter().any(|present| present.filter == reply.filter);
-        if !session.subscriptions.as_deref().is_some_and(is_subscribed) {
+        if !TopicFilter::new(&reply.filter).is_ok_and(|filter| self.is_subscribed(slot, filter)) {
             return;
         }
-        let is_online = session.conn != OFFLINE;
         for message in reply.messages {
             let view = message.view();
             let qos = view.qos.min(options_qos(reply.options));

@@ -81,13 +81,16 @@ impl Worker {
             return Err(ReasonCode::TOPIC_FILTER_INVALID);
         }
         let bits = options.to_bits();
+        // The index knows at once what the session's own list would have to be searched for.
+        let existed = self.is_subscribed(slot, filter);
         let list = self.sessions[slot as usize].subscriptions.get_or_insert_default();
-        let place = list.iter().position(|present| &*present.filter == filter.as_str());
-        let existed = place.is_some();
-        match place {
-            Some(place) => (list[place].options, list[place].id) = (bits, id),
-            None if list.len() >= limits.max_subscriptions => return Err(ReasonCode::QUOTA_EXCEEDED),
-            None => list.push(Subscription { filter: filter.as_str().into(), id, options: bits }),
+        if !existed && list.len() >= limits.max_subscriptions {
+            return Err(ReasonCode::QUOTA_EXCEEDED);
+        }
+        if !existed {
+            list.push(Subscription { filter: filter.as_str().into(), id, options: bits });
+        } else if let Some(present) = list.iter_mut().find(|present| &*present.filter == filter.as_str()) {
+            (present.options, present.id) = (bits, id);
         }
         match filter.shared() {
             Some(shared) => {
@@ -106,8 +109,25 @@ impl Worker {
         Ok(existed)
     }
 
+    /// Whether a session of this worker has exactly this subscription.
+    pub(super) fn is_subscribed(&self, slot: u32, filter: TopicFilter<'_>) -> bool {
+        match filter.shared() {
+            None => self.filters.get(filter.as_str()).is_some_and(|interest| interest.local.contains(slot)),
+            Some(shared) => {
+                let session = self.session_ref(slot);
+                let interest = self.filters.get(shared.filter.as_str());
+                let mut groups = interest.and_then(|interest| interest.groups.as_deref()).into_iter().flatten();
+                let group = groups.find(|group| &*group.name == shared.name);
+                group.is_some_and(|group| group.members.iter().any(|member| member.session == session))
+            }
+        }
+    }
+
     /// Ends a subscription; `false` when there was none.
     fn remove_subscription(&mut self, slot: u32, filter: TopicFilter<'_>) -> bool {
+        if !self.is_subscribed(slot, filter) {
+            return false;
+        }
         let Some(list) = &mut self.sessions[slot as usize].subscriptions else { return false };
         let Some(place) = list.iter().position(|present| &*present.filter == filter.as_str()) else { return false };
         list.swap_remove(place);

@@ -115,6 +115,14 @@ impl Subscribers {
         }
     }
 
+    /// Whether a session is among them.
+    pub(super) fn contains(&self, session: u32) -> bool {
+        match self {
+            Self::Many(indexed) => indexed.find(session).is_some(),
+            few => few.as_slice().iter().any(|present| present.session == session),
+        }
+    }
+
     /// Adds a subscriber, or replaces the one of the same session.
     pub(super) fn insert(&mut self, subscriber: Subscriber) {
         match self {
@@ -164,14 +172,20 @@ impl Subscribers {
 }
 
 impl IndexedSubscribers {
+    /// The place of a session's subscriber in the list.
+    fn find(&self, session: u32) -> Option<u32> {
+        self.places.find(hash_of(session), |&place| self.list[place as usize].session == session).copied()
+    }
+
     fn insert(&mut self, subscriber: Subscriber) {
-        let hash = hash_of(subscriber.session);
-        let Self { list, places } = self;
-        if let Some(&place) = places.find(hash, |&place| list[place as usize].session == subscriber.session) {
-            list[place as usize] = subscriber;
+        if let Some(place) = self.find(subscriber.session) {
+            self.list[place as usize] = subscriber;
             return;
         }
-        places.insert_unique(hash, list.len() as u32, |&place| hash_of(list[place as usize].session));
+        let Self { list, places } = self;
+        places.insert_unique(hash_of(subscriber.session), list.len() as u32, |&place| {
+            hash_of(list[place as usize].session)
+        });
         list.push(subscriber);
     }
 
@@ -265,6 +279,7 @@ mod tests {
             subscribers.insert(subscriber(session, 0));
             subscribers.insert(subscriber(session, 1));
             assert_eq!(subscribers.as_slice().len(), session as usize + 1);
+            assert!(subscribers.contains(session) && subscribers.contains(0) && !subscribers.contains(session + 1));
         }
         assert!(subscribers.as_slice().iter().all(|each| each.options == 1));
         for session in (0..100).step_by(3).chain(0..100) {
