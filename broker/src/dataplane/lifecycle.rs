@@ -190,8 +190,7 @@ impl Worker {
         }
         let delay_s = session.will.as_ref().map(|will| will.delay_s.min(expiry_s));
         if let Some(flow) = &mut session.flow {
-            flow.unsent = flow.window.len() as u16;
-            flow.window.iter_mut().for_each(|(_, outgoing)| outgoing.mark_unsent());
+            flow.end_connection();
         }
         self.release_waiters(slot);
         match delay_s {

@@ -119,6 +119,14 @@ impl Flow {
         self.window.len() - usize::from(self.unsent)
     }
 
+    /// The connection has ended: what was in flight is to be sent again, and what is at QoS 0 waits for no other one.
+    pub(super) fn end_connection(&mut self) {
+        self.unsent = self.window.len() as u16;
+        self.window.iter_mut().for_each(|(_, outgoing)| outgoing.mark_unsent());
+        self.queue.retain(|pending| pending.qos != QoS::AtMostOnce);
+        self.queued_bytes = self.queue.iter().map(|pending| pending.message.size()).sum();
+    }
+
     /// Takes a message out of flight: the client has acknowledged it to the end, or will not have it. It may not have
     /// been sent on this connection yet.
     pub(super) fn settle(&mut self, packet_id: u16) {

@@ -98,6 +98,27 @@ fn held_back_and_gone() -> Outcome {
     Ok(())
 }
 
+/// Retained messages at QoS 0 that a client did not read are gone with its connection: they are no part of its session.
+#[test]
+fn unread_qos_0_ends_with_the_connection() -> Outcome {
+    const COUNT: usize = 200;
+    let broker = Broker::start(2);
+    let lab = broker.lab(Version::V311, "unread");
+    let mut publisher = lab.client("publisher")?;
+    let payload = "x".repeat(200_000);
+    for n in 0..COUNT {
+        publisher.publish(&lab.publish(&format!("kept/{n}"), payload.as_str()).retain().qos(1, 0))?;
+    }
+    let (mut reader, _) = lab.persistent("reader")?;
+    reader.subscribe("kept/+", 0)?;
+    reader.incoming("the first of many")?;
+    // With most of it unread.
+    drop(reader);
+    let (mut reader, connack) = lab.persistent("reader")?;
+    assert_eq!(connack.flags, 1, "the session is there");
+    reader.silent("QoS 0 does not wait")
+}
+
 /// Hundreds of clients vanish at once: every will arrives, and a flow between others goes on.
 #[test]
 fn mass_disconnect() -> Outcome {
