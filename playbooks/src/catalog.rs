@@ -15,6 +15,7 @@ const EXPERIMENTS: &[(&str, &str)] = &[("experiments/quickstart.toml", include_s
 const TARGETS: &[(&str, &str)] = &[
     ("targets/mosquitto.toml", include_str!("../targets/mosquitto.toml")),
     ("targets/ours.toml", include_str!("../targets/ours.toml")),
+    ("targets/rumqttd.toml", include_str!("../targets/rumqttd.toml")),
 ];
 
 /// Every shipped experiment.

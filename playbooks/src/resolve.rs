@@ -86,15 +86,22 @@ fn path_folders() -> impl Iterator<Item = PathBuf> {
 }
 
 fn side(targets: &[Target], label: &str, tools: &Tools, absent: Absent) -> Result<Side> {
+    let mut failures = Vec::new();
     for target in targets {
         if let Some(exe) = find(target, tools) {
-            return Ok(made(target, label, exe, Vec::new()));
+            return Ok(made(target, label, exe, failures));
+        }
+        if absent == Absent::Install {
+            match installed(target, tools) {
+                Ok((exe, note)) => return Ok(made(target, label, exe, [failures, vec![note]].concat())),
+                Err(error) => failures.push(format!("{} could not be had: {error:#}", target.title)),
+            }
         }
     }
     match absent {
         Absent::Assume => assumed(&targets[0], label, tools),
         Absent::Refuse => bail!("{}", how_to_get(targets)),
-        Absent::Install => installed(targets, label, tools),
+        Absent::Install => bail!("{}; tried: {}", how_to_get(targets), failures.join("; ")),
     }
 }
 
@@ -150,27 +157,28 @@ fn ways(target: &Target) -> String {
     if ways.is_empty() { "install it as its vendor says".into() } else { ways.join(", or ") }
 }
 
-/// Tries each way of each target in turn.
-fn installed(targets: &[Target], label: &str, tools: &Tools) -> Result<Side> {
+/// Tries each way to install a target in turn; the program, and what was done.
+fn installed(target: &Target, tools: &Tools) -> Result<(PathBuf, String)> {
     let mut failures = Vec::new();
-    for target in targets {
-        for install in &target.install {
-            match run_install(install, target, tools) {
-                Ok(note) => match find(target, tools) {
-                    Some(exe) => return Ok(made(target, label, exe, vec![note])),
-                    None => failures.push(format!("{}: installed, and still not found", target.name)),
-                },
-                Err(error) => failures.push(format!("{}: {error:#}", target.name)),
-            }
+    for install in &target.install {
+        match run_install(install, target, tools) {
+            Ok(note) => match find(target, tools) {
+                Some(exe) => return Ok((exe, note)),
+                None => failures.push("installed, and still not found".to_owned()),
+            },
+            Err(error) => failures.push(format!("{error:#}")),
         }
     }
-    bail!("{}; tried: {}", how_to_get(targets), failures.join("; "))
+    if failures.is_empty() {
+        bail!("{}", ways(target));
+    }
+    bail!("{}", failures.join("; "))
 }
 
 fn run_install(install: &Install, target: &Target, tools: &Tools) -> Result<String> {
     match install {
         Install::Apt { packages, service } => apt(packages, service.as_deref()),
-        Install::Cargo { name, version, needs, takes } => {
+        Install::Cargo { name, version, locked, needs, takes } => {
             if let Some(program) = needs.iter().find(|program| in_path(program).is_none()) {
                 bail!("building {name} needs {program}, which is not in PATH");
             }
@@ -178,7 +186,10 @@ fn run_install(install: &Install, target: &Target, tools: &Tools) -> Result<Stri
             let root = cargo_root(target, tools);
             let program = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
             let mut command = Command::new(program);
-            command.args(["install", name, "--version", version, "--locked", "--root"]).arg(&root);
+            command.args(["install", name, "--version", version, "--root"]).arg(&root);
+            if *locked {
+                command.arg("--locked");
+            }
             checked(&mut command)?;
             Ok(format!("{name} {version} was built from crates.io into {}", root.display()))
         }

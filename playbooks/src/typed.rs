@@ -180,6 +180,9 @@ pub(crate) enum Install {
         #[serde(rename = "crate")]
         name: String,
         version: String,
+        /// Whether to build with the lock file that the crate ships.
+        #[serde(default = "yes")]
+        locked: bool,
         /// Programs that its build needs in PATH.
         #[serde(default)]
         needs: Vec<String>,
@@ -241,6 +244,10 @@ impl<'de> Deserialize<'de> for Span {
         let text = String::deserialize(deserializer)?;
         runlog::clock::parse_duration(&text).map(Span).map_err(D::Error::custom)
     }
+}
+
+fn yes() -> bool {
+    true
 }
 
 fn default_ready_timeout() -> Span {

@@ -8,7 +8,7 @@ fn list_names_the_shipped_experiments_and_targets() {
     let output = output(folder.path(), &["list"]);
     assert!(output.status.success(), "{}", said(&output));
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    for name in ["quickstart", "ours", "mosquitto"] {
+    for name in ["quickstart", "ours", "mosquitto", "rumqttd"] {
         assert!(text.lines().any(|line| line.split_whitespace().next() == Some(name)), "{name} in\n{text}");
     }
 }
