@@ -1,9 +1,11 @@
-//! The workspace's own chores, as one command: `cargo xtask ci | tidy | deps`.
+//! The workspace's own chores, as one command: `cargo xtask ci | tidy | deps | bench`.
 //!
 //! - [`ci`]: everything that must hold before a change lands, cheapest first, each step timed.
 //! - [`tidy`]: the invariants of ARCHITECTURE.md that no compiler checks.
-//! - [`deps`]: the programs beside cargo that the tests talk to.
+//! - [`deps`]: the programs beside cargo that the tests talk to;
+//! - [`bench`]: the broker's cost table.
 
+mod bench;
 mod ci;
 mod deps;
 mod tidy;
@@ -28,6 +30,13 @@ enum Chore {
     Tidy,
     /// Make the Python environment (paho-mqtt) that the interoperability tests use; prints its interpreter
     Deps,
+    /// Measure the broker's cost table beside the floor and Mosquitto; `bench --help` and `bench instructions --help`
+    /// tell what follows
+    #[command(disable_help_flag = true)]
+    Bench {
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
 }
 
 fn main() -> ExitCode {
@@ -36,6 +45,7 @@ fn main() -> ExitCode {
         Chore::Ci => ci::run(&root),
         Chore::Tidy => tidy::run(&root),
         Chore::Deps => deps::run(&root).map(|python| println!("{}", python.display())),
+        Chore::Bench { arguments } => bench::run(&root, &arguments),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,0 +1,222 @@
+//! A broker process under measurement: started afresh, asked what it has used, stopped.
+
+use std::fmt;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::str::FromStr;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use tempfile::TempDir;
+
+/// Which broker.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Target {
+    /// The zero of the scale.
+    Floor,
+    /// Our broker, with its default number of workers or this one.
+    Ours(Option<usize>),
+    /// Eclipse Mosquitto from `PATH`, its limits and Nagle's algorithm off.
+    Mosquitto,
+}
+
+/// A running broker; stopped when dropped.
+pub(crate) struct Running {
+    child: Child,
+    /// Where it listens.
+    pub(crate) address: SocketAddr,
+    folder: TempDir,
+}
+
+const START_PATIENCE: Duration = Duration::from_secs(20);
+const STDERR: &str = "stderr";
+
+impl Target {
+    /// Starts it on a free port and waits until it accepts.
+    pub(crate) fn start(&self, broker: &Path) -> Result<Running> {
+        self.start_under(&[], broker)
+    }
+
+    /// The same under another program, such as valgrind with its options.
+    pub(crate) fn start_under(&self, wrapper: &[String], broker: &Path) -> Result<Running> {
+        let address = free_address()?;
+        let folder = tempfile::tempdir().context("cannot make a temporary folder")?;
+        let mut command = self.command(broker, address, folder.path())?;
+        if let Some((program, options)) = wrapper.split_first() {
+            let mut wrapped = Command::new(program);
+            wrapped.args(options).arg(command.get_program()).args(command.get_args());
+            command = wrapped;
+        }
+        let stderr = std::fs::File::create(folder.path().join(STDERR))?;
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(stderr);
+        let child = command.spawn().with_context(|| format!("cannot start {self} (is it installed?)"))?;
+        let mut running = Running { child, address, folder };
+        let started = Instant::now();
+        while TcpStream::connect(address).is_err() {
+            if let Some(status) = running.child.try_wait()? {
+                bail!("{self} ended at its start ({status}): {}", running.log());
+            }
+            if started.elapsed() > START_PATIENCE {
+                bail!("{self} does not accept connections on {address}: {}", running.log());
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Ok(running)
+    }
+
+    fn command(&self, broker: &Path, address: SocketAddr, folder: &Path) -> Result<Command> {
+        Ok(match self {
+            Self::Floor => {
+                let mut command = Command::new(std::env::current_exe().context("cannot find this program")?);
+                command.args(["floor", &address.port().to_string()]);
+                command
+            }
+            Self::Ours(workers) => {
+                let mut command = Command::new(broker);
+                command.args(["--listen", &format!("tcp://{address}")]);
+                if let Some(workers) = workers {
+                    command.args(["--workers", &workers.to_string()]);
+                }
+                command
+            }
+            Self::Mosquitto => {
+                let (file, user) = (folder.join("mosquitto.conf"), std::env::var("USER").unwrap_or("root".into()));
+                // What is set, and why, is told in playbooks/targets/mosquitto.toml.
+                let text = format!(
+                    "listener {} {}\nallow_anonymous true\nuser {user}\nmax_connections -1\n\
+                     max_inflight_messages 0\nmax_queued_messages 0\nset_tcp_nodelay true\nlog_dest stderr\n\
+                     log_type error\nlog_type warning\npersistence false\n",
+                    address.port(),
+                    address.ip(),
+                );
+                std::fs::write(&file, text)?;
+                // Debian puts it where an ordinary user's PATH does not look.
+                let installed = Path::new("/usr/sbin/mosquitto");
+                let mut command = Command::new(if installed.is_file() { installed } else { Path::new("mosquitto") });
+                command.arg("-c").arg(file);
+                command
+            }
+        })
+    }
+}
+
+impl Running {
+    /// Nanoseconds that its threads have run, user and kernel.
+    pub(crate) fn cpu_ns(&self) -> Result<u64> {
+        let mut total = 0;
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.child.id())).context("the broker has died")?;
+        for task in tasks.flatten() {
+            // A thread may end between the listing and the reading.
+            let Ok(text) = std::fs::read_to_string(task.path().join("schedstat")) else { continue };
+            total += text.split(' ').next().and_then(|ns| ns.parse::<u64>().ok()).unwrap_or(0);
+        }
+        Ok(total)
+    }
+
+    /// Resident bytes.
+    pub(crate) fn rss_bytes(&self) -> Result<u64> {
+        rss_bytes_of(&self.child.id().to_string())
+    }
+
+    /// Stops it; returns what it logged, in which our broker says what it has counted.
+    pub(crate) fn stop(mut self) -> Result<String> {
+        self.end();
+        Ok(self.log())
+    }
+
+    fn end(&mut self) {
+        let _ = kill(Pid::from_raw(self.child.id().cast_signed()), Signal::SIGTERM);
+        let asked = Instant::now();
+        while matches!(self.child.try_wait(), Ok(None)) {
+            if asked.elapsed() > Duration::from_secs(5) {
+                let _ = self.child.kill();
+                let _ = self.child.wait();
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    fn log(&self) -> String {
+        std::fs::read_to_string(self.folder.path().join(STDERR)).unwrap_or_default()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+/// Resident bytes of a process, by its number or `self`.
+pub(crate) fn rss_bytes_of(process: &str) -> Result<u64> {
+    let text = std::fs::read_to_string(format!("/proc/{process}/status")).context("the broker has died")?;
+    let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("the broker has died")?;
+    let kib = line.trim().trim_end_matches(" kB").parse::<u64>().context("VmRSS is not a number")?;
+    Ok(kib * 1024)
+}
+
+/// The value of a counter in our broker's last log line.
+pub(crate) fn counter(log: &str, name: &str) -> Option<f64> {
+    let line = log.lines().rev().find(|line| line.contains("stopped: "))?;
+    line.split(' ').find_map(|word| word.strip_prefix(name)?.strip_prefix('=')?.parse().ok())
+}
+
+fn free_address() -> Result<SocketAddr> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("no free port on 127.0.0.1")?;
+    listener.local_addr().context("cannot read the address of a listener")
+}
+
+impl FromStr for Target {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.split_once(':') {
+            None if text == "floor" => Ok(Self::Floor),
+            None if text == "ours" => Ok(Self::Ours(None)),
+            None if text == "mosquitto" => Ok(Self::Mosquitto),
+            Some(("ours", workers)) => {
+                let workers = workers.parse().map_err(|_| format!("`{workers}` is no number of workers"))?;
+                Ok(Self::Ours(Some(workers)))
+            }
+            _ => Err(format!("no target `{text}`; there are: floor, ours, ours:WORKERS, mosquitto")),
+        }
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Floor => f.write_str("floor"),
+            Self::Ours(None) => f.write_str("ours"),
+            Self::Ours(Some(workers)) => write!(f, "ours:{workers}"),
+            Self::Mosquitto => f.write_str("mosquitto"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counters_come_from_the_last_line() {
+        let log = "INFO stopped: received=1\nINFO stopped: received=12 dropped_slow_qos0=3 delivered=9\n";
+        assert_eq!(counter(log, "received"), Some(12.0));
+        assert_eq!(counter(log, "dropped_slow_qos0"), Some(3.0));
+        assert_eq!(counter(log, "dropped_slow"), None);
+        assert_eq!(counter("nothing", "received"), None);
+    }
+
+    #[test]
+    fn targets_are_read_as_they_are_shown() {
+        for text in ["floor", "ours", "ours:3", "mosquitto"] {
+            assert_eq!(text.parse::<Target>().unwrap().to_string(), text);
+        }
+        assert!("emqx".parse::<Target>().unwrap_err().contains("there are: floor"));
+        assert!("ours:many".parse::<Target>().unwrap_err().contains("`many`"));
+    }
+}
