@@ -143,11 +143,16 @@ impl Outbox {
         Ok(sent)
     }
 
-    /// Sends what waits, as far as the peer takes it. Returns how many bytes were handed to the socket.
+    /// Sends what waits, as far as the peer takes it: first what `to` itself has taken and not sent (a TLS record), then
+    /// what waits here. Returns how many of the latter bytes were handed over.
     ///
     /// # Errors
     /// As [`send`](Self::send).
     pub fn flush(&mut self, to: &mut impl Write) -> io::Result<usize> {
+        match to.flush() {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(0),
+            result => result?,
+        }
         let Some(unsent) = &mut self.0 else { return Ok(0) };
         let sent = write_all_it_takes(to, &unsent.bytes[unsent.sent..])?;
         unsent.sent += sent;

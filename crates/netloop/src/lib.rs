@@ -7,7 +7,7 @@
 //! - [`limits`]: may this process open so many connections at all;
 //! - [`source`]: from which addresses and ports connections are made;
 //! - [`socket`]: connecting, listening and resetting without blocking;
-//! - [`transport`]: what carries the bytes (plain TCP; TLS and WebSocket have their place there);
+//! - [`transport`]: what carries the bytes: plain TCP, [`tls`], [`websocket`], or the one over the other;
 //! - [`buffer`]: input and output buffers that only a busy connection owns;
 //! - [`wheel`]: many coarse timers, one structure, for time-outs and keep-alive;
 //! - [`alarm`]: waking a poller at a nanosecond, for schedules;
@@ -19,5 +19,7 @@ pub mod limits;
 pub mod mailbox;
 pub mod socket;
 pub mod source;
+pub mod tls;
 pub mod transport;
+pub mod websocket;
 pub mod wheel;
