@@ -220,18 +220,19 @@ pub(crate) fn repeat(operation: &str, count: u64) -> Result<()> {
         }
     }
     let mut out = Vec::with_capacity(1024);
+    let verb = operation.split([' ', ',']).next().unwrap_or_default().to_owned();
     for _ in 0..count {
-        match operation.split(' ').next() {
-            Some("decode") => {
+        match verb.as_str() {
+            "decode" => {
                 let frame = Frame::split(black_box(&bytes), u32::MAX)?.context("the packet is whole")?;
                 black_box(Packet::decode(&frame, version)?);
             }
-            Some("encode") => {
+            "encode" => {
                 out.clear();
                 encode(black_box(properties), version, &mut out)?;
                 black_box(&out);
             }
-            Some("route,") => {
+            "route" => {
                 let mut sum = 0;
                 index.for_each_match(black_box(TOPIC), |value| sum += value);
                 black_box(sum);

@@ -33,6 +33,7 @@ pub(crate) struct Running {
 
 const START_PATIENCE: Duration = Duration::from_secs(20);
 const STDERR: &str = "stderr";
+const REPORT: &str = "report: ";
 
 impl Target {
     /// Starts it on a free port and waits until it accepts.
@@ -121,6 +122,21 @@ impl Running {
         rss_bytes_of(&self.child.id().to_string())
     }
 
+    /// Figures that our broker logs when it is asked by SIGUSR1, as a line of text; nothing from others.
+    pub(crate) fn report(&self) -> Result<Option<String>> {
+        let seen = self.log().matches(REPORT).count();
+        kill(Pid::from_raw(self.child.id().cast_signed()), Signal::SIGUSR1).context("the broker has died")?;
+        let asked = Instant::now();
+        while asked.elapsed() < Duration::from_secs(5) {
+            std::thread::sleep(Duration::from_millis(20));
+            let log = self.log();
+            if log.matches(REPORT).count() > seen {
+                return Ok(log.lines().rev().find(|line| line.contains(REPORT)).map(str::to_owned));
+            }
+        }
+        Ok(None)
+    }
+
     /// Stops it; returns what it logged, in which our broker says what it has counted.
     pub(crate) fn stop(mut self) -> Result<String> {
         self.end();
@@ -159,9 +175,9 @@ pub(crate) fn rss_bytes_of(process: &str) -> Result<u64> {
     Ok(kib * 1024)
 }
 
-/// The value of a counter in our broker's last log line.
+/// The value of a figure in the last line in which our broker says what it has counted.
 pub(crate) fn counter(log: &str, name: &str) -> Option<f64> {
-    let line = log.lines().rev().find(|line| line.contains("stopped: "))?;
+    let line = log.lines().rev().find(|line| line.contains("stopped: ") || line.contains(REPORT))?;
     line.split(' ').find_map(|word| word.strip_prefix(name)?.strip_prefix('=')?.parse().ok())
 }
 

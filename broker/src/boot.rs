@@ -3,18 +3,22 @@
 use std::io;
 use std::net::{SocketAddr, TcpListener as StdListener};
 use std::thread;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use mio::net::TcpListener;
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1};
 use signal_hook::iterator::Signals;
 use tracing::level_filters::LevelFilter;
 
 use crate::config::Config;
-use crate::dataplane::{self, Counters};
+use crate::dataplane::{self, Controls, Counters, Gauges};
 
 /// Connections that may wait to be accepted, per listener; the kernel caps it at `net.core.somaxconn`.
 const BACKLOG: u32 = 65_535;
+
+/// How long a report waits for each worker.
+const REPORT_PATIENCE: Duration = Duration::from_secs(2);
 
 /// Logs to stderr: warnings and the course of things, more with each `verbose`.
 pub(crate) fn log_to_stderr(verbose: u8) {
@@ -31,12 +35,12 @@ pub(crate) fn log_to_stderr(verbose: u8) {
         .init();
 }
 
-/// Serves until SIGTERM or SIGINT.
+/// Serves until SIGTERM or SIGINT. On SIGUSR1 it logs what was counted and what is held.
 ///
 /// # Errors
 /// An address that cannot be listened on, a thread that cannot be started, or a worker that fails.
 pub(crate) fn serve(config: &Config) -> Result<()> {
-    let mut signals = Signals::new([SIGTERM, SIGINT]).context("cannot catch signals")?;
+    let mut signals = Signals::new([SIGTERM, SIGINT, SIGUSR1]).context("cannot catch signals")?;
     let files = netloop::limits::raise_open_files().context("cannot raise the limit of open files")?;
     let mut listeners: Vec<Vec<TcpListener>> = (0..config.workers).map(|_| Vec::new()).collect();
     for &address in &config.listen {
@@ -47,17 +51,21 @@ pub(crate) fn serve(config: &Config) -> Result<()> {
         }
         tracing::info!("listening on {address}");
     }
-    let (workers, stopper) = dataplane::build(&config.settings, listeners).context("cannot set up the workers")?;
+    let (workers, controls) = dataplane::build(&config.settings, listeners).context("cannot set up the workers")?;
     tracing::info!(workers = workers.len(), open_files = files, "broker {} started", env!("CARGO_PKG_VERSION"));
     let mut threads = Vec::new();
     for (id, worker) in workers.into_iter().enumerate() {
         let thread = thread::Builder::new().name(format!("worker-{id}")).spawn(move || worker.run());
         threads.push(thread.context("cannot start a worker thread")?);
     }
-    if let Some(signal) = signals.forever().next() {
-        tracing::info!(signal, "stopping");
+    for signal in signals.forever() {
+        if signal != SIGUSR1 {
+            tracing::info!(signal, "stopping");
+            break;
+        }
+        report(&controls, threads.len());
     }
-    stopper.stop();
+    controls.stop();
     let mut total = Counters::default();
     for thread in threads {
         match thread.join() {
@@ -65,9 +73,28 @@ pub(crate) fn serve(config: &Config) -> Result<()> {
             Err(_) => bail!("a worker panicked: this is a bug, please report it with the message above"),
         }
     }
-    let counted: Vec<String> = total.iter().map(|(name, value)| format!("{name}={value}")).collect();
-    tracing::info!("stopped: {}", counted.join(" "));
+    tracing::info!("stopped: {}", listed(total.iter()));
     Ok(())
+}
+
+/// Logs the sums over all workers.
+fn report(controls: &Controls, workers: usize) {
+    let (mut total, mut held) = (Counters::default(), Gauges::default());
+    let answers = controls.ask();
+    for _ in 0..workers {
+        let Ok((counters, gauges)) = answers.recv_timeout(REPORT_PATIENCE) else {
+            tracing::warn!("a worker has not answered within {REPORT_PATIENCE:?}: no report");
+            return;
+        };
+        total += counters;
+        held += gauges;
+    }
+    let memory = [("memory_bytes", crate::memory::in_use_bytes() as u64)];
+    tracing::info!("report: {}", listed(held.iter().chain(memory).chain(total.iter())));
+}
+
+fn listed(figures: impl Iterator<Item = (&'static str, u64)>) -> String {
+    figures.map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join(" ")
 }
 
 /// The address with a port that nobody listens on. The workers share their port, and a port that may be shared can be

@@ -66,6 +66,7 @@ struct LimitsFile {
     max_output_bytes: Option<usize>,
     max_session_expiry_s: Option<u32>,
     max_retained: Option<usize>,
+    max_memory_bytes: Option<usize>,
 }
 
 /// What the broker is to do.
@@ -79,6 +80,8 @@ pub(crate) struct Config {
     pub(crate) settings: Settings,
 }
 
+/// What the workers need before the first client comes, and a little for it.
+const MIN_MEMORY_BYTES: usize = 16 * 1024 * 1024;
 const DEFAULT_LISTEN: &str = "tcp://127.0.0.1:1883";
 
 impl Config {
@@ -154,6 +157,10 @@ impl LimitsFile {
             max_output_bytes: self.max_output_bytes.unwrap_or(default.max_output_bytes),
             max_session_expiry_s: self.max_session_expiry_s.unwrap_or(default.max_session_expiry_s),
             max_retained: self.max_retained.unwrap_or(default.max_retained),
+            max_memory_bytes: match self.max_memory_bytes.unwrap_or(0) {
+                0 => crate::memory::default_budget_bytes(),
+                bytes => bytes,
+            },
         };
         let positive = [
             ("connect_timeout_s", limits.connect_timeout.as_secs() as usize),
@@ -161,6 +168,9 @@ impl LimitsFile {
             ("receive_maximum", usize::from(limits.receive_maximum)),
             ("max_inflight", usize::from(limits.max_inflight)),
         ];
+        if limits.max_memory_bytes < MIN_MEMORY_BYTES {
+            bail!("max_memory_bytes = {}: must be at least {MIN_MEMORY_BYTES}, or 0", limits.max_memory_bytes);
+        }
         if let Some((name, _)) = positive.iter().find(|(_, value)| *value == 0) {
             bail!("{name} = 0: must be at least 1");
         }
@@ -231,6 +241,7 @@ mod tests {
             ("max_inflight = 3", &[][..], "unknown field `max_inflight`"),
             ("[limits]\nmax_inflight = 0", &[], "max_inflight = 0"),
             ("[limits]\nmax_inflight = 70000", &[], "line 2"),
+            ("[limits]\nmax_memory_bytes = 1024", &[], "max_memory_bytes = 1024"),
             ("workers = 0", &[], "0 workers"),
             ("", &["--listen", "127.0.0.1:1883"], "expected tcp://ADDRESS:PORT"),
             ("", &["--listen", "ftp://127.0.0.1:1883"], "scheme `ftp`"),

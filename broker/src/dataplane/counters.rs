@@ -1,23 +1,24 @@
-//! What a worker has done, and above all what it has not: nothing is dropped without being counted here.
+//! What a worker has done, and above all what it has not: nothing is dropped without being counted here. And what it
+//! holds at the moment.
 
 use std::ops::AddAssign;
 
-macro_rules! counters {
-    ($($(#[$doc:meta])* $name:ident,)*) => {
-        /// Totals since the start, per worker.
+macro_rules! figures {
+    ($(#[$about:meta])* $type:ident: $($(#[$doc:meta])* $name:ident,)*) => {
+        $(#[$about])*
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-        pub(crate) struct Counters {
+        pub(crate) struct $type {
             $($(#[$doc])* pub(crate) $name: u64,)*
         }
 
-        impl Counters {
+        impl $type {
             /// Names and values, in order.
             pub(crate) fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> {
                 [$((stringify!($name), self.$name),)*].into_iter()
             }
         }
 
-        impl AddAssign for Counters {
+        impl AddAssign for $type {
             fn add_assign(&mut self, other: Self) {
                 $(self.$name += other.$name;)*
             }
@@ -25,13 +26,17 @@ macro_rules! counters {
     };
 }
 
-counters! {
+figures! {
+    /// Totals since the start, per worker.
+    Counters:
     /// TCP connections accepted.
     accepted,
     /// CONNECTs answered with success.
     connected,
     /// CONNECTs refused.
     connect_refused,
+    /// Connections closed on arrival because there were too many or memory was short.
+    refused_on_arrival,
     /// Connections closed for what the client sent.
     protocol_errors,
     /// Connections closed because the client was silent for one and a half keep-alive periods.
@@ -52,6 +57,8 @@ counters! {
     dropped_mailbox_qos0,
     /// QoS 1 and 2 messages dropped because the session's queue was full.
     dropped_queue_full,
+    /// Messages dropped, and subscriptions refused, because memory was short.
+    dropped_memory,
     /// Messages dropped because they expired before delivery.
     dropped_expired,
     /// Messages dropped because the client accepts only smaller packets.
@@ -60,4 +67,19 @@ counters! {
     dropped_retained_full,
     /// Times that a publisher was paused for a consumer that did not keep up.
     publisher_pauses,
+}
+
+figures! {
+    /// What a worker holds at a moment.
+    Gauges:
+    /// Connections, in whatever state.
+    connections,
+    /// Sessions, connected or not.
+    sessions,
+    /// Topic filters that have subscribers here or in other workers.
+    filters,
+    /// Retained messages.
+    retained,
+    /// Deadlines set and not reached.
+    timers,
 }

@@ -11,7 +11,7 @@ use super::message::{Message, MessageView, NEVER};
 use super::output::output_of;
 use super::route::Match;
 use super::session::{Flow, OFFLINE, Outgoing, Pending, SessionRef};
-use super::settings::{FLUSH_BYTES, OUTPUT_HIGH_BYTES, QUEUE_HIGH, QUEUE_LOW, STALL_NS, TICK_NS};
+use super::settings::{FLUSH_BYTES, INFLIGHT_WHEN_SHORT, OUTPUT_HIGH_BYTES, QUEUE_HIGH, QUEUE_LOW, STALL_NS, TICK_NS};
 use super::subscribers::{SubscriptionIds, options_qos, options_retain_as_published};
 use super::worker::Worker;
 
@@ -92,10 +92,16 @@ impl Worker {
             return;
         };
         let conn = &mut self.conns[at.slot as usize];
-        if conn.unsent_bytes() > self.settings.limits.max_output_bytes {
+        let unsent_bytes = conn.unsent_bytes();
+        if unsent_bytes > self.settings.limits.max_output_bytes {
             self.counters.dropped_slow_qos0 += 1;
             return;
         }
+        if conn.blocked && self.memory_is_short() {
+            self.counters.dropped_memory += 1;
+            return;
+        }
+        let conn = &mut self.conns[at.slot as usize];
         let to = Receiver::of(conn, self.now_ns, shared);
         let form = Form { qos: QoS::AtMostOnce, retain, dup: false, packet_id: 0, ids: ids.as_slice() };
         let output = output_of(conn, at, &mut self.dirty, &mut self.buffers);
@@ -106,8 +112,13 @@ impl Worker {
     fn deliver_numbered(&mut self, slot: u32, pending: Pending, view: &MessageView<'_>, shared: bool) {
         let now_ns = self.now_ns;
         let way = self.make_way(slot);
+        let short = self.memory_is_short();
         let session = &mut self.sessions[slot as usize];
         let flow = session.flow(self.settings.limits.max_inflight);
+        if short && (way.is_none() || flow.window.len() >= INFLIGHT_WHEN_SHORT || !flow.queue.is_empty()) {
+            self.counters.dropped_memory += 1;
+            return;
+        }
         if let Some(at) = way
             && flow.queue.is_empty()
             && flow.unsent == 0

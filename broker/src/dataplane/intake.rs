@@ -4,7 +4,7 @@ use std::io::{self, Read};
 
 use mio::Interest as Readiness;
 use mio::net::TcpStream;
-use mqtt_wire::{AckKind, DecodeError, Frame, Packet, PacketType};
+use mqtt_wire::{AckKind, DecodeError, Frame, Packet, PacketType, ReasonCode};
 
 use super::conn::{Conn, ConnRef, State, Transport};
 use super::lifecycle::{End, Timer};
@@ -79,8 +79,9 @@ impl Worker {
 
     /// Gives a connection its place and its first deadline. `None`: there is no room, it is closed.
     fn admit(&mut self, mut transport: Transport) -> Option<ConnRef> {
-        if self.conns.len() >= self.settings.limits.max_connections {
-            tracing::warn!(limit = self.settings.limits.max_connections, "too many connections");
+        if self.conns.len() >= self.settings.limits.max_connections || self.memory_is_spent() {
+            self.counters.refused_on_arrival += 1;
+            tracing::debug!(connections = self.conns.len(), "too many connections, or too little memory");
             return None;
         }
         let generation = self.next_generation();
@@ -151,7 +152,7 @@ impl Worker {
             Read1::More => self.list_readable(at),
             // What is held back was sent before the end and still counts; the end is met again afterwards.
             Read1::Closed(_) if self.conn(at).is_some_and(|conn| conn.held) => {}
-            Read1::Closed(end) => self.close(at, end),
+            Read1::Closed(end) => self.close_in_turn(at, end),
         }
     }
 
@@ -184,6 +185,11 @@ impl Worker {
         bytes.truncate(length);
         let max = self.settings.limits.max_packet_bytes;
         if matches!(Frame::measure(&bytes, max), Ok(Some((_, size))) if size > bytes.len()) {
+            if self.memory_is_spent() {
+                self.counters.dropped_memory += 1;
+                self.dismiss(at, ReasonCode::QUOTA_EXCEEDED);
+                return Read1::Nothing;
+            }
             let tick = self.tick();
             if let Some(conn) = self.conn(at) {
                 conn.last_seen = tick;

@@ -5,7 +5,7 @@ use mqtt_wire::{DecodeError, Disconnect, Packet, PropertiesBuf, Property, Reason
 use super::conn::{ConnRef, State};
 use super::message::MessageView;
 use super::session::{OFFLINE, SessionRef};
-use super::settings::{LINGER, TICK_NS};
+use super::settings::{ENDS_PER_TURN, LINGER, TICK_NS};
 use super::worker::Worker;
 
 /// How a connection ended, which decides whether its will is published (section 3.1.2.5).
@@ -34,9 +34,9 @@ pub(super) enum Timer {
 
 impl Worker {
     pub(super) fn run_timers(&mut self) {
-        let mut reached = Vec::new();
-        self.wheel.advance(self.now_ns, &mut reached);
-        for timer in reached {
+        self.wheel.advance(self.now_ns, &mut self.due);
+        for _ in 0..ENDS_PER_TURN {
+            let Some(timer) = self.due.pop_front() else { break };
             match timer {
                 Timer::Conn(at, tick) => self.on_conn_timer(at, tick),
                 Timer::SessionExpiry(session, epoch) => {
@@ -159,16 +159,24 @@ impl Worker {
             return;
         }
         self.detach(at, end);
+        // Dropped, its descriptor is closed, and the poller forgets it.
         let mut conn = self.conns.remove(at.slot as usize);
-        let _ = self.poll.registry().deregister(conn.transport.tcp_mut());
         if let Some(output) = conn.output.take() {
             self.recycle(output);
         }
     }
 
-    /// Closes what was found dead in the middle of something else.
+    /// Closes a connection when it is its turn: many may end at once.
+    pub(super) fn close_in_turn(&mut self, at: ConnRef, end: End) {
+        self.doomed.push_back((at, end));
+        self.close_doomed();
+    }
+
+    /// Closes what waits to be closed, as much as may be in this turn.
     pub(super) fn close_doomed(&mut self) {
-        while let Some((at, end)) = self.doomed.pop() {
+        while self.ends_left > 0 {
+            let Some((at, end)) = self.doomed.pop_front() else { break };
+            self.ends_left -= 1;
             self.close(at, end);
         }
     }

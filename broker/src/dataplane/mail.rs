@@ -1,8 +1,11 @@
 //! What workers tell each other. Mail arrives in the order in which it was sent, and is read before any byte that a
 //! client can have sent after learning of it: so a SUBACK may go out before the other workers know the subscription.
 
+use std::sync::mpsc;
+
 use mio::net::TcpStream;
 
+use super::counters::{Counters, Gauges};
 use super::message::Message;
 use super::session::SessionRef;
 use super::subscribers::{Member, SubscriptionIds};
@@ -14,6 +17,8 @@ pub(super) enum Mail {
     Stop,
     /// A connection whose client belongs to the receiver, with everything read from it so far.
     Adopt(Box<Adopted>),
+    /// Say what was counted and what is held.
+    Report(mpsc::Sender<(Counters, Gauges)>),
     /// A message with subscribers at the receiver.
     Publish(Message),
     /// A message for one member of a shared subscription.

@@ -42,6 +42,6 @@ mod subscribe;
 mod subscribers;
 mod worker;
 
-pub(crate) use counters::Counters;
+pub(crate) use counters::{Counters, Gauges};
 pub(crate) use settings::{Limits, MAX_WORKERS, Settings, SharePolicy};
-pub(crate) use worker::build;
+pub(crate) use worker::{Controls, build};

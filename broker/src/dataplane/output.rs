@@ -63,7 +63,7 @@ impl Worker {
         }
         let Some(output) = &mut conn.output else { return };
         let Ok(left) = write_some(&mut conn.transport, output) else {
-            self.doomed.push((at, End::Abnormal));
+            self.doomed.push_back((at, End::Abnormal));
             return;
         };
         let session = conn.session;

@@ -27,6 +27,8 @@ impl Worker {
             self.retained.remove(view.topic);
         } else if self.retained.len() >= self.settings.limits.max_retained && self.retained.get(view.topic).is_none() {
             self.counters.dropped_retained_full += 1;
+        } else if self.memory_is_short() {
+            self.counters.dropped_memory += 1;
         } else {
             self.retained.insert(view.topic, message.clone());
         }

@@ -99,6 +99,8 @@ impl Worker {
             workers &= workers - 1;
             if view.qos == QoS::AtMostOnce && self.is_swamped(worker) {
                 self.counters.dropped_mailbox_qos0 += 1;
+            } else if self.memory_is_short() {
+                self.counters.dropped_memory += 1;
             } else {
                 self.send(worker, Mail::Publish(message.clone()));
             }

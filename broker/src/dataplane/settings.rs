@@ -26,6 +26,13 @@ pub(super) const MAILBOX_HIGH: usize = 65_536;
 pub(super) const POOLED_BUFFERS: usize = 256;
 /// See [`POOLED_BUFFERS`].
 pub(super) const POOLED_BUFFER_BYTES: usize = 256 * 1024;
+/// Connections closed and deadlines acted upon in one turn. Each costs microseconds, and many clients can vanish in the
+/// same moment: the rest waits for the next turn, so that publishing goes on.
+pub(super) const ENDS_PER_TURN: usize = 128;
+/// One part in so many of the memory budget is not for messages but for connections, sessions and subscriptions.
+pub(super) const MEMORY_RESERVE: usize = 8;
+/// Messages in flight to a session that go on when memory is short.
+pub(super) const INFLIGHT_WHEN_SHORT: usize = 16;
 /// How long a connection that was told why it is closed may take to close its end.
 pub(super) const LINGER: Duration = Duration::from_secs(2);
 /// Precision of keep-alive, expiry and delay.
@@ -73,6 +80,9 @@ pub(crate) struct Limits {
     pub(crate) max_session_expiry_s: u32,
     /// Retained messages per worker; setting more topics is refused and counted.
     pub(crate) max_retained: usize,
+    /// Bytes that the whole broker may hold. Above seven eighths of it no message is kept: none is retained or made to
+    /// wait. Above all of it no connection and no subscription is taken on. What can be passed on at once still is.
+    pub(crate) max_memory_bytes: usize,
 }
 
 /// How a message to a shared subscription finds its one receiver.
@@ -112,6 +122,7 @@ impl Default for Limits {
             max_output_bytes: 1024 * 1024,
             max_session_expiry_s: u32::MAX,
             max_retained: 1_000_000,
+            max_memory_bytes: crate::memory::default_budget_bytes(),
         }
     }
 }

@@ -80,11 +80,16 @@ impl Worker {
         if super::route::levels(filter.as_str()) > limits.max_topic_levels {
             return Err(ReasonCode::TOPIC_FILTER_INVALID);
         }
+        let spent = self.memory_is_spent();
         let bits = options.to_bits();
         // The index knows at once what the session's own list would have to be searched for.
         let existed = self.is_subscribed(slot, filter);
         let list = self.sessions[slot as usize].subscriptions.get_or_insert_default();
         if !existed && list.len() >= limits.max_subscriptions {
+            return Err(ReasonCode::QUOTA_EXCEEDED);
+        }
+        if !existed && spent {
+            self.counters.dropped_memory += 1;
             return Err(ReasonCode::QUOTA_EXCEEDED);
         }
         if !existed {

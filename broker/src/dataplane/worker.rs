@@ -1,7 +1,9 @@
 //! The loop of one worker, and everything that it owns.
 
+use std::collections::VecDeque;
 use std::hash::{BuildHasher, RandomState};
 use std::io;
+use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use hashbrown::HashTable;
@@ -13,14 +15,14 @@ use slab::Slab;
 use topic_index::{FilterIndex, TopicMap};
 
 use super::conn::{Conn, ConnRef, Output};
-use super::counters::Counters;
+use super::counters::{Counters, Gauges};
 use super::deliver::Encoder;
 use super::lifecycle::{End, Timer};
 use super::mail::Mail;
 use super::message::Message;
 use super::route::Match;
 use super::session::{Session, SessionRef};
-use super::settings::{MAX_WORKERS, READ_BYTES, Settings, TICK_NS};
+use super::settings::{ENDS_PER_TURN, MAX_WORKERS, MEMORY_RESERVE, READ_BYTES, Settings, TICK_NS};
 use super::subscribers::Interest;
 
 /// One worker thread's whole world.
@@ -61,8 +63,12 @@ pub(crate) struct Worker {
     pub(super) readable: Vec<ConnRef>,
     /// Connections with output of this turn.
     pub(super) dirty: Vec<ConnRef>,
-    /// Connections that turned out to be dead while something else was going on; closed at the end of the turn.
-    pub(super) doomed: Vec<(ConnRef, End)>,
+    /// Connections to be closed when it is their turn: found dead in the middle of something else, or too many at once.
+    pub(super) doomed: VecDeque<(ConnRef, End)>,
+    /// Deadlines reached and not acted upon yet.
+    pub(super) due: VecDeque<Timer>,
+    /// How many connections may still be closed in this turn.
+    pub(super) ends_left: usize,
     pub(super) buffers: Vec<Box<Output>>,
     pub(super) matches: Vec<Match>,
     pub(super) encoder: Encoder,
@@ -72,9 +78,9 @@ pub(crate) struct Worker {
     pub(super) stopping: bool,
 }
 
-/// Stops all workers.
+/// Reaches all workers from outside.
 #[derive(Debug)]
-pub(crate) struct Stopper {
+pub(crate) struct Controls {
     workers: Vec<Sender<Mail>>,
 }
 
@@ -89,7 +95,7 @@ const FIRST_LISTENER: usize = usize::MAX - 1_024;
 ///
 /// # Panics
 /// When there are more than [`MAX_WORKERS`] or no workers.
-pub(crate) fn build(settings: &Settings, listeners: Vec<Vec<TcpListener>>) -> io::Result<(Vec<Worker>, Stopper)> {
+pub(crate) fn build(settings: &Settings, listeners: Vec<Vec<TcpListener>>) -> io::Result<(Vec<Worker>, Controls)> {
     assert!((1..=MAX_WORKERS).contains(&listeners.len()), "the number of workers is checked when settings are made");
     let polls = listeners.iter().map(|_| Poll::new()).collect::<io::Result<Vec<_>>>()?;
     let mailboxes =
@@ -124,7 +130,9 @@ pub(crate) fn build(settings: &Settings, listeners: Vec<Vec<TcpListener>>) -> io
             read_buffer: vec![0; READ_BYTES],
             readable: Vec::new(),
             dirty: Vec::new(),
-            doomed: Vec::new(),
+            doomed: VecDeque::new(),
+            due: VecDeque::new(),
+            ends_left: ENDS_PER_TURN,
             buffers: Vec::new(),
             matches: Vec::new(),
             encoder: Encoder::default(),
@@ -133,15 +141,24 @@ pub(crate) fn build(settings: &Settings, listeners: Vec<Vec<TcpListener>>) -> io
             stopping: false,
         });
     }
-    Ok((workers, Stopper { workers: peers }))
+    Ok((workers, Controls { workers: peers }))
 }
 
-impl Stopper {
+impl Controls {
     /// Asks every worker to say good-bye to its clients and return.
     pub(crate) fn stop(&self) {
         for worker in &self.workers {
             worker.send_all(&mut vec![Mail::Stop]);
         }
+    }
+
+    /// Asks every worker what it has counted and what it holds; one answer of each arrives.
+    pub(crate) fn ask(&self) -> mpsc::Receiver<(Counters, Gauges)> {
+        let (sender, receiver) = mpsc::channel();
+        for worker in &self.workers {
+            worker.send_all(&mut vec![Mail::Report(sender.clone())]);
+        }
+        receiver
     }
 }
 
@@ -154,6 +171,7 @@ impl Worker {
         let mut events = Events::with_capacity(1_024);
         while !self.stopping {
             self.wait(&mut events)?;
+            self.ends_left = ENDS_PER_TURN;
             self.take_mail();
             for event in &events {
                 self.on_event(event);
@@ -172,7 +190,8 @@ impl Worker {
     }
 
     fn wait(&mut self, events: &mut Events) -> io::Result<()> {
-        let busy = !self.readable.is_empty() || !self.accepting.is_empty() || !self.doomed.is_empty();
+        let busy =
+            !self.readable.is_empty() || !self.accepting.is_empty() || !self.doomed.is_empty() || !self.due.is_empty();
         let may_sleep = !busy && self.inbox.may_sleep();
         let timeout =
             if may_sleep { self.wheel.wait_ns(self.now_ns).map(Duration::from_nanos) } else { Some(Duration::ZERO) };
@@ -223,6 +242,10 @@ impl Worker {
     fn on_mail(&mut self, mail: Mail) {
         match mail {
             Mail::Stop => self.stopping = true,
+            Mail::Report(to) => {
+                // Whoever asked may have gone.
+                let _ = to.send((self.counters, self.gauges()));
+            }
             Mail::Adopt(adopted) => self.adopt(*adopted),
             Mail::Publish(message) => self.route_from_peer(&message),
             Mail::Direct(direct) => self.deliver_direct(&direct),
@@ -253,6 +276,28 @@ impl Worker {
         for (outbox, peer) in self.outboxes.iter_mut().zip(&self.peers) {
             peer.send_all(outbox);
         }
+    }
+
+    fn gauges(&self) -> Gauges {
+        Gauges {
+            connections: self.conns.len() as u64,
+            sessions: self.sessions.len() as u64,
+            filters: self.filters.len() as u64,
+            retained: self.retained.len() as u64,
+            timers: self.wheel.len() as u64,
+        }
+    }
+
+    /// Whether the broker holds nearly as much as it may: then no message is kept that could be dropped or refused.
+    pub(super) fn memory_is_short(&self) -> bool {
+        let most = self.settings.limits.max_memory_bytes;
+        crate::memory::in_use_bytes() > most - most / MEMORY_RESERVE
+    }
+
+    /// Whether the broker holds as much as it may: then no connection and no subscription is taken on either. Until
+    /// then clients can come back and fetch what waits for them.
+    pub(super) fn memory_is_spent(&self) -> bool {
+        crate::memory::in_use_bytes() > self.settings.limits.max_memory_bytes
     }
 
     /// Number of workers.

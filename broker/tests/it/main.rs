@@ -5,6 +5,7 @@ mod conformance; // the conformance cases, with one worker and with several
 mod limits; // every bound of the configuration, and what happens at it
 mod model; // random operations against a model of what must arrive
 mod mosquitto; // mosquitto_pub and mosquitto_sub: 3.1, 3.1.1, 5.0
+mod overload; // many ends at once, memory that runs out, and how the broker tells
 mod paho; // paho-mqtt (Python): 3.1.1 and 5.0
 mod rumqtt; // rumqttc: 3.1.1 and 5.0
 mod streams; // ends of connections, pauses, hand-over: what the specification does not speak of

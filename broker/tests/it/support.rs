@@ -88,16 +88,32 @@ impl Broker {
         kill(pid, signal).expect("the broker is there to be signalled");
     }
 
+    /// The value of each counter and gauge, as logged on SIGUSR1.
+    pub(crate) fn report(&mut self) -> Counters {
+        self.lines.retain(|line| !line.contains("report: "));
+        self.signal(Signal::SIGUSR1);
+        Counters::parse(&self.wait_for_line("report: "), "report: ")
+    }
+
+    /// Reports until it holds so many connections and sessions.
+    pub(crate) fn wait_until_held(&mut self, connections: u64, sessions: u64) -> Counters {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let report = self.report();
+            if (report.get("connections"), report.get("sessions")) == (connections, sessions) {
+                return report;
+            }
+            assert!(Instant::now() < deadline, "not {connections} connections and {sessions} sessions: {report:?}");
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+
     /// Stops it by SIGTERM, checks that it ends with success, and returns the value of each counter that it logs.
     pub(crate) fn stop(mut self) -> Counters {
         self.signal(Signal::SIGTERM);
         let status = self.wait();
         assert!(status.success(), "the broker ended with {status}: {:#?}", self.lines);
-        let line = self.wait_for_line("stopped: ");
-        let (_, list) = line.split_once("stopped: ").expect("the line that was waited for");
-        let pair =
-            |text: &str| text.split_once('=').map(|(name, value)| (name.to_owned(), value.parse().expect("a count")));
-        Counters(list.split_whitespace().filter_map(pair).collect())
+        Counters::parse(&self.wait_for_line("stopped: "), "stopped: ")
     }
 
     /// Waits for its end.
@@ -126,6 +142,13 @@ impl Drop for Broker {
 pub(crate) struct Counters(Vec<(String, u64)>);
 
 impl Counters {
+    fn parse(line: &str, after: &str) -> Self {
+        let (_, list) = line.split_once(after).expect("the line that was waited for");
+        let pair =
+            |text: &str| text.split_once('=').map(|(name, value)| (name.to_owned(), value.parse().expect("a count")));
+        Self(list.split_whitespace().filter_map(pair).collect())
+    }
+
     pub(crate) fn get(&self, name: &str) -> u64 {
         let found = self.0.iter().find(|(known, _)| known == name);
         found.unwrap_or_else(|| panic!("a counter {name} in {:?}", self.0)).1

@@ -2,7 +2,7 @@
 
 use crate::error::DecodeError;
 use crate::frame;
-use crate::topic::has_any;
+use crate::topic::contains_any;
 
 pub(crate) struct Reader<'a> {
     rest: &'a [u8],
@@ -70,7 +70,7 @@ impl<'a> Reader<'a> {
     pub(crate) fn string(&mut self) -> Result<&'a str, DecodeError> {
         let bytes = self.binary()?;
         let text = std::str::from_utf8(bytes).map_err(|_| DecodeError::Malformed("ill-formed UTF-8 [MQTT-1.5.4-1]"))?;
-        if has_any(bytes, |byte| byte == 0) {
+        if contains_any(bytes, [0]) {
             return Err(DecodeError::Malformed("U+0000 in a string [MQTT-1.5.4-2]"));
         }
         Ok(text)

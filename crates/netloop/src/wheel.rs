@@ -58,7 +58,7 @@ impl<K> TimerWheel<K> {
     }
 
     /// Moves to `now_ns` and appends the keys of all deadlines reached since the last call to `reached`.
-    pub fn advance(&mut self, now_ns: u64, reached: &mut Vec<K>) {
+    pub fn advance(&mut self, now_ns: u64, reached: &mut impl Extend<K>) {
         let now = now_ns / self.tick_ns;
         let ticks = now.saturating_sub(self.now).min(self.slots.len() as u64);
         self.now = self.now.max(now);
@@ -67,13 +67,13 @@ impl<K> TimerWheel<K> {
         }
         for tick in now + 1 - ticks..=now {
             let slot = self.slot(tick);
-            let before = reached.len();
+            let before = self.slots[slot].len();
             reached.extend(
                 self.slots[slot]
                     .extract_if(.., |entry| (now as u32).wrapping_sub(entry.tick) < 1 << 31)
                     .map(|entry| entry.key),
             );
-            self.len -= reached.len() - before;
+            self.len -= before - self.slots[slot].len();
             if self.slots[slot].is_empty() {
                 self.slots[slot] = Vec::new();
             }

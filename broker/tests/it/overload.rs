@@ -1,0 +1,147 @@
+//! Many ends at once, memory that runs out, and how the broker tells what it does about it.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+
+use conformance::case::Lab;
+use conformance::client::Outcome;
+use conformance::wire::{self, Connect, Version};
+use nix::sys::socket::{setsockopt, sockopt};
+
+use crate::support::{Broker, PATIENCE};
+
+/// More than are dealt with in one turn.
+const CROWD: usize = 400;
+
+/// Connects a crowd, each with a subscription of its own and with one that all have.
+fn crowd(broker: &Broker, lab: &Lab, keep_alive: u16) -> Vec<TcpStream> {
+    let streams: Vec<TcpStream> = (0..CROWD)
+        .map(|n| {
+            let mut stream = TcpStream::connect(broker.address).expect("connected");
+            stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+            stream
+                .write_all(&Connect::new(lab.version, format!("crowd{n}")).keep_alive(keep_alive).bytes())
+                .expect("sent");
+            let own = format!("own/{n}/+");
+            stream.write_all(&wire::subscribe(lab.version, 1, &[], &[(&own, 1), ("all/#", 0)])).expect("sent");
+            stream
+        })
+        .collect();
+    for mut stream in &streams {
+        // CONNACK of four bytes, SUBACK of six.
+        let mut answers = [0; 10];
+        stream.read_exact(&mut answers).expect("answered");
+        assert_eq!((answers[..4].to_vec(), &answers[8..]), (vec![0x20, 2, 0, 0], &[1, 0][..]));
+    }
+    streams
+}
+
+fn reset(streams: Vec<TcpStream>) {
+    for stream in &streams {
+        let at_once = libc::linger { l_onoff: 1, l_linger: 0 };
+        setsockopt(stream, sockopt::Linger, &at_once).expect("SO_LINGER is set");
+    }
+    drop(streams);
+}
+
+/// Whoever stays is served, and nothing of who went is left.
+#[test]
+fn a_crowd_vanishes_by_reset() -> Outcome {
+    for workers in [1, 3] {
+        let mut broker = Broker::start(workers);
+        let lab = broker.lab(Version::V311, "vanish");
+        let mut subscriber = lab.subscriber("subscriber", "flow", 1)?;
+        let mut publisher = lab.client("publisher")?;
+        let crowd = crowd(&broker, &lab, 0);
+        let full = broker.wait_until_held(CROWD as u64 + 2, CROWD as u64 + 2);
+        assert!(full.get("filters") > CROWD as u64, "{full:?}");
+        reset(crowd);
+        for n in 0..100 {
+            publisher.publish(&lab.publish("flow", n.to_string()).qos(1, 0))?;
+            publisher.publish(&lab.publish("all/x", "to those who are still there"))?;
+            subscriber.message("flow", &n.to_string())?;
+        }
+        let left = broker.wait_until_held(2, 2);
+        // Each worker knows that somebody subscribes to `flow`.
+        assert!(left.get("filters") <= workers as u64, "{left:?}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_crowd_falls_silent() -> Outcome {
+    let mut broker = Broker::start(2);
+    let lab = broker.lab(Version::V311, "silent");
+    let mut subscriber = lab.subscriber("subscriber", "flow", 0)?;
+    let mut publisher = lab.client("publisher")?;
+    let crowd = crowd(&broker, &lab, 1);
+    let left = broker.wait_until_held(2 + CROWD as u64, 2);
+    assert_eq!(left.get("keep_alive_timeouts"), CROWD as u64, "the connections linger until the peer closes them");
+    publisher.publish(&lab.publish("flow", "still there"))?;
+    subscriber.message("flow", "still there")?;
+    drop(crowd);
+    broker.wait_until_held(2, 2);
+    Ok(())
+}
+
+#[test]
+fn memory_runs_out_and_comes_back() -> Outcome {
+    const BUDGET: u64 = 24 * 1024 * 1024;
+    let mut broker = Broker::start_with(1, &format!("[limits]\nmax_memory_bytes = {BUDGET}\n"));
+    let lab = broker.lab(Version::V5, "memory");
+    for name in ["away0", "away1", "away2", "away3"] {
+        let (mut client, _) = lab.persistent(name)?;
+        client.subscribe(&format!("keep/{name}"), 1)?;
+        client.disconnect()?;
+    }
+    let mut publisher = lab.client("publisher")?;
+    let payload = "x".repeat(1024 * 1024);
+    for n in 0..40 {
+        publisher.publish(&lab.publish(&format!("keep/away{}", n % 4), payload.as_str()).qos(1, 0))?;
+    }
+    let short = broker.report();
+    assert!(short.get("dropped_memory") >= 16, "{short:?}");
+    assert!(short.get("memory_bytes") <= BUDGET, "{short:?}");
+    publisher.publish(&lab.publish("kept", payload.as_str()).qos(1, 0).retain())?;
+
+    // What need not wait goes through, and clients can come.
+    let mut live = lab.subscriber("live", "live", 1)?;
+    live.subscribe("kept", 0)?;
+    live.silent("nothing was retained")?;
+    publisher.publish(&lab.publish("live", "now").qos(1, 0))?;
+    live.message("live", "now")?;
+
+    // They fetch what was kept for them, and there is room again.
+    for name in ["away0", "away1", "away2", "away3"] {
+        let (mut client, connack) = lab.persistent(name)?;
+        assert_eq!(connack.flags, 1, "the session was kept");
+        for _ in 0..4 {
+            client.message(&format!("keep/{name}"), &payload)?;
+        }
+    }
+    assert!(broker.report().get("memory_bytes") < BUDGET / 2);
+    publisher.publish(&lab.publish("kept", "yes").qos(1, 0).retain())?;
+    live.message("kept", "yes")?;
+    assert_eq!(broker.report().get("dropped_memory"), short.get("dropped_memory") + 1, "the retained message");
+    Ok(())
+}
+
+#[test]
+fn what_it_holds_is_told_on_request() -> Outcome {
+    let mut broker = Broker::start(3);
+    let lab = broker.lab(Version::V5, "report");
+    let mut subscriber = lab.subscriber("subscriber", "a/+", 1)?;
+    let (client, _) = lab.persistent("away")?;
+    client.disconnect()?;
+    let mut publisher = lab.client("publisher")?;
+    publisher.publish(&lab.publish("a/b", "x").qos(1, 0).retain())?;
+    subscriber.message("a/b", "x")?;
+    let report = broker.wait_until_held(2, 3);
+    for (name, value) in [("retained", 1), ("received", 1), ("delivered", 1), ("connected", 3), ("protocol_errors", 0)]
+    {
+        assert_eq!(report.get(name), value, "{name}");
+    }
+    assert!(report.get("memory_bytes") > 0);
+    assert_eq!(broker.stop().get("received"), 1);
+    Ok(())
+}
