@@ -16,6 +16,9 @@ pub(crate) struct Board {
     pub(crate) endings: Vec<Ending>,
     /// Connection attempts that failed, by reason, since the reporter looked last.
     pub(crate) connect_failures: BTreeMap<String, u64>,
+    /// Attempts that failed without being a client's last, and attempts to come back, by reason; since the reporter
+    /// looked last.
+    pub(crate) missed_attempts: BTreeMap<String, u64>,
 }
 
 /// A connection that ended before it was meant to.
@@ -58,6 +61,18 @@ tally! {
     settled
     /// Connections that live now, CONNACK received (gauge).
     connected
+    /// Attempts that failed and were followed by another one.
+    connect_retried
+    /// Lost connections that came back.
+    reconnect_succ
+    /// Lost connections that did not, although they tried.
+    reconnect_fail
+    /// Clients that will try to connect again (gauge).
+    returning
+    /// TLS handshakes that succeeded.
+    tls_handshakes
+    /// Those that resumed an earlier session.
+    tls_resumed
     /// SUBACKs that granted what was asked for.
     subscribed
     /// Subscriptions that were refused, or whose connection failed before.

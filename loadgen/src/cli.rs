@@ -1,6 +1,8 @@
 //! The command line as typed. Flags, short names, defaults and meanings are those of emqtt_bench 0.6 where it has
 //! them; what is new comes in long flags. What the words mean is decided in [`crate::settings`].
 
+pub(crate) mod transport;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -97,11 +99,11 @@ pub(crate) struct CommonArgs {
     #[arg(short = 'p', long, default_value_t = 1883)]
     pub(crate) port: u16,
     /// Protocol: 3 (MQTT 3.1), 4 (3.1.1) or 5 (5.0).
-    #[arg(short = 'V', long = "protocol-version", default_value_t = 5, value_parser = clap::value_parser!(u8).range(3..=5))]
+    #[arg(short = 'V', long = "protocol-version", visible_alias = "version", default_value_t = 5, value_parser = clap::value_parser!(u8).range(3..=5))]
     pub(crate) protocol: u8,
-    /// Number of clients.
-    #[arg(short = 'c', long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=16_000_000))]
-    pub(crate) count: u32,
+    /// Number of clients. [default: 200, or as many as --clients-file names]
+    #[arg(short = 'c', long, value_parser = clap::value_parser!(u32).range(1..=16_000_000))]
+    pub(crate) count: Option<u32>,
     /// Connections begun per second; 0: use --interval.
     #[arg(short = 'R', long = "connrate", default_value_t = 0)]
     pub(crate) connection_rate: u32,
@@ -120,10 +122,22 @@ pub(crate) struct CommonArgs {
     /// Added to the number of every client; the first is this plus one.
     #[arg(short = 'n', long, default_value_t = 0)]
     pub(crate) startnumber: u32,
-    /// User name.
+    /// Attempts to connect beyond the first one, per client, before it counts as failed.
+    #[arg(long, default_value_t = 0)]
+    pub(crate) num_retry_connect: u32,
+    /// Attempts to come back after a connection was lost, per loss; 0: lost connections stay lost.
+    #[arg(long, default_value_t = 0)]
+    pub(crate) reconnect: u32,
+    #[command(flatten)]
+    pub(crate) transport: transport::TransportArgs,
+    /// CSV file of clients: its first line names the columns client_id, username, password (each optional); each further
+    /// line is a client.
+    #[arg(long)]
+    pub(crate) clients_file: Option<PathBuf>,
+    /// User name; %i is the client's number, %c its client id.
     #[arg(short = 'u', long)]
     pub(crate) username: Option<String>,
-    /// Password.
+    /// Password; %i is the client's number, %c its client id.
     #[arg(short = 'P', long)]
     pub(crate) password: Option<String>,
     /// Keep alive in seconds; 0: none.

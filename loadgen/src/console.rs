@@ -77,7 +77,7 @@ impl Console {
 
 type Counter = (&'static str, fn(&Tally) -> u64);
 
-const COUNTERS: [Counter; 9] = [
+const COUNTERS: [Counter; 11] = [
     ("recv", |tally| tally.received),
     ("sub", |tally| tally.subscribed),
     ("sub_fail", |tally| tally.sub_fail),
@@ -87,6 +87,8 @@ const COUNTERS: [Counter; 9] = [
     ("pub_succ", |tally| tally.acked),
     ("connect_succ", |tally| tally.connect_succ),
     ("connect_fail", |tally| tally.connect_fail),
+    ("connect_retried", |tally| tally.connect_retried),
+    ("reconnect_succ", |tally| tally.reconnect_succ),
 ];
 
 /// `1m28s`: whole seconds; nothing in front of the largest unit that is not zero.

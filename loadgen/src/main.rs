@@ -6,17 +6,20 @@
 //!
 //! In the order in which a run meets them:
 //!
-//! - [`cli`]: what was typed; [`settings`]: what it means; [`naming`]: client ids and topics;
+//! - [`cli`]: what was typed; [`settings`]: what it means; [`carrier`]: TLS and WebSocket; [`identity`] and [`naming`]:
+//!   who the clients are, their client ids and topics;
 //! - [`run`]: preflight, phases, the end; the reporter's loop;
 //! - [`worker`]: the event loop, one per core; [`client`]: what one client costs; [`control`] and [`board`]: what
 //!   passes between reporter and workers; [`reason`]: why connections fail and end;
 //! - [`console`]: the lines; [`record`]: the run directory; [`summary`]: the verdict.
 
 mod board;
+mod carrier;
 mod cli;
 mod client;
 mod console;
 mod control;
+mod identity;
 mod naming;
 mod reason;
 mod record;

@@ -2,6 +2,8 @@
 
 use pacer::rng::mix;
 
+use crate::identity::Identity;
+
 /// How client ids are made.
 #[derive(Debug, Clone)]
 pub(crate) struct ClientIds {
@@ -41,6 +43,13 @@ pub(crate) struct Variables<'a> {
     pub(crate) client_id: &'a str,
     /// `%u`; stays as it is without a user name, as in emqtt_bench.
     pub(crate) user_name: Option<&'a str>,
+}
+
+impl<'a> Variables<'a> {
+    /// Those of client `number`.
+    pub(crate) fn of(number: u32, identity: &'a Identity) -> Self {
+        Self { number, client_id: &identity.client_id, user_name: identity.user_name.as_deref() }
+    }
 }
 
 /// Replaces `%i`, `%c` and `%u`.

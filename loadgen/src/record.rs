@@ -99,11 +99,10 @@ impl Record {
         }
     }
 
-    /// Connection attempts that failed.
-    pub(crate) fn connect_failures(&mut self, failures: &BTreeMap<String, u64>) {
+    /// Connection attempts that failed: for good, or to be followed by another one.
+    pub(crate) fn connect_failures(&mut self, name: &str, failures: &BTreeMap<String, u64>) {
         for (reason, count) in failures {
-            let event =
-                Event::now(EventKind::Error, "connect_fail").detail(json!({ "reason": reason, "count": count }));
+            let event = Event::now(EventKind::Error, name).detail(json!({ "reason": reason, "count": count }));
             self.with(|files| files.events.append(&event));
         }
     }

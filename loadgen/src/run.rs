@@ -268,7 +268,7 @@ impl Reporter {
             Some(End::Signal)
         } else if exhausted && tally.is_quiet() || self.settings.duration.is_some_and(over) {
             Some(End::Done)
-        } else if ready_ns.is_some() && tally.connected == 0 || self.crew.is_over() {
+        } else if ready_ns.is_some() && tally.connected + tally.returning == 0 || self.crew.is_over() {
             Some(End::NobodyLeft)
         } else {
             None
@@ -312,17 +312,21 @@ impl Reporter {
     fn collect(&mut self) -> Tally {
         let mut sum = Tally::default();
         let mut failures: BTreeMap<String, u64> = BTreeMap::new();
+        let mut missed: BTreeMap<String, u64> = BTreeMap::new();
         let mut endings = Vec::new();
         for board in &self.crew.boards {
             let mut board = board.lock().unwrap_or_else(PoisonError::into_inner);
             sum.add(&board.tally);
             endings.append(&mut board.endings);
             let new = std::mem::take(&mut board.connect_failures);
+            let new_missed = std::mem::take(&mut board.missed_attempts);
             drop(board);
+            new_missed.into_iter().for_each(|(reason, count)| *missed.entry(reason).or_default() += count);
             new.into_iter().for_each(|(reason, count)| *failures.entry(reason).or_default() += count);
         }
         self.record.endings(&endings);
-        self.record.connect_failures(&failures);
+        self.record.connect_failures("connect_fail", &failures);
+        self.record.connect_failures("connect_retried", &missed);
         for ending in endings {
             *self.disconnects.entry(ending.reason).or_default() += 1;
         }

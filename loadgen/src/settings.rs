@@ -11,7 +11,9 @@ use pacer::rng::mix;
 use runlog::clock;
 use serde::Serialize;
 
+use crate::carrier::Carrier;
 use crate::cli::{Cli, Command, CommonArgs, PubArgs, SubArgs};
+use crate::identity::{Identities, Roster};
 use crate::naming::{self, ClientIds, Variables};
 
 /// One run.
@@ -20,6 +22,9 @@ pub(crate) struct Settings {
     pub(crate) role: RoleSettings,
     /// One destination per host given; clients take them in turn.
     pub(crate) targets: Vec<SocketAddr>,
+    /// The hosts as they were given, one per target.
+    pub(crate) hosts: Vec<String>,
+    pub(crate) carrier: Carrier,
     pub(crate) version: Version,
     pub(crate) clients: u32,
     /// Number of the first client.
@@ -27,9 +32,11 @@ pub(crate) struct Settings {
     /// Nanoseconds between two connection attempts as a fraction: `interval_ns / interval_parts`. Zero: flat out.
     pub(crate) connect_interval: (u64, u64),
     pub(crate) ifaddrs: Vec<IpAddr>,
-    pub(crate) ids: ClientIds,
-    pub(crate) user_name: Option<String>,
-    pub(crate) password: Option<String>,
+    pub(crate) identities: Identities,
+    /// Attempts to connect beyond the first, before a client counts as failed.
+    pub(crate) retries_max: u32,
+    /// Attempts to come back after a loss.
+    pub(crate) reconnects_max: u32,
     pub(crate) keep_alive_s: u16,
     pub(crate) clean_start: bool,
     pub(crate) session_expiry_s: u32,
@@ -118,6 +125,8 @@ impl Settings {
         struct Shown<'a> {
             mode: &'a str,
             targets: &'a [SocketAddr],
+            transport: &'a str,
+            certificate_verified: Option<bool>,
             protocol: u8,
             clients: u32,
             first_number: u32,
@@ -126,6 +135,8 @@ impl Settings {
             keep_alive_s: u16,
             clean_start: bool,
             session_expiry_s: u32,
+            retries_max: u32,
+            reconnects_max: u32,
             duration_s: Option<f64>,
             threads: usize,
             topics: Vec<&'a str>,
@@ -147,6 +158,8 @@ impl Settings {
         let shown = Shown {
             mode: self.mode(),
             targets: &self.targets,
+            transport: self.carrier.name(),
+            certificate_verified: self.carrier.verifies(),
             protocol: self.version.level(),
             clients: self.clients,
             first_number: self.first_number,
@@ -155,6 +168,8 @@ impl Settings {
             keep_alive_s: self.keep_alive_s,
             clean_start: self.clean_start,
             session_expiry_s: self.session_expiry_s,
+            retries_max: self.retries_max,
+            reconnects_max: self.reconnects_max,
             duration_s: self.duration.map(|duration| duration.as_secs_f64()),
             threads: self.threads,
             topics,
@@ -179,8 +194,15 @@ impl Settings {
 
     fn new(args: CommonArgs, role: RoleSettings) -> Result<Self> {
         let version = Version::from_level(args.protocol).context("protocol version")?;
+        let roster = args.clients_file.as_deref().map(Roster::read).transpose()?;
+        let named = roster.as_ref().map(|roster| u32::try_from(roster.len()).unwrap_or(u32::MAX));
+        let clients = args.count.or(named).unwrap_or(CLIENTS);
+        if let Some(named) = named.filter(|named| clients > *named) {
+            bail!("-c {clients}: --clients-file names {named} clients only");
+        }
+        let users = args.username.is_some() || roster.as_ref().is_some_and(Roster::names_all_users);
         ensure!(
-            version == Version::V5 || args.password.is_none() || args.username.is_some(),
+            version == Version::V5 || args.password.is_none() || users,
             "a password without a user name is not possible before MQTT 5.0: add -u"
         );
         ensure!(
@@ -197,24 +219,31 @@ impl Settings {
         let host_name =
             nix::unistd::gethostname().map_or_else(|_| "localhost".into(), |name| name.to_string_lossy().into_owned());
         let settings = Self {
-            ids: ClientIds { role: role.name(), prefix: args.prefix, short: args.shortids, host_name, seed },
+            identities: Identities {
+                ids: ClientIds { role: role.name(), prefix: args.prefix, short: args.shortids, host_name, seed },
+                user_name: args.username,
+                password: args.password,
+                roster,
+            },
+            retries_max: args.num_retry_connect,
+            reconnects_max: args.reconnect,
             role,
             targets,
+            hosts: args.host,
+            carrier: Carrier::from_args(args.transport)?,
             version,
-            clients: args.count,
+            clients,
             first_number: args.startnumber.saturating_add(1),
             connect_interval: match args.connection_rate {
                 0 => ((args.interval * 1e6).round() as u64, 1),
                 rate => (NS_PER_S, u64::from(rate)),
             },
             ifaddrs,
-            user_name: args.username,
-            password: args.password,
             keep_alive_s: args.keepalive,
             clean_start: args.clean,
             session_expiry_s: args.session_expiry,
             duration: args.duration,
-            threads: args.threads.map_or(cores, usize::from).min(args.count as usize),
+            threads: args.threads.map_or(cores, usize::from).min(clients as usize),
             seed,
             json: args.json,
             run_dir: args.run_dir,
@@ -226,9 +255,8 @@ impl Settings {
 
     /// Finds a topic that no broker would take before 250,000 clients find it.
     fn check_topics(&self) -> Result<()> {
-        let client_id = self.ids.id(self.first_number, None);
-        let user_name = self.user_name.as_deref();
-        let variables = Variables { number: self.first_number, client_id: &client_id, user_name };
+        let first = self.identities.of(0, self.first_number, None);
+        let variables = Variables::of(self.first_number, &first);
         match &self.role {
             RoleSettings::Conn => {}
             RoleSettings::Sub(sub) => {
@@ -262,6 +290,9 @@ fn resolve(host: &str, port: u16) -> Result<SocketAddr> {
     let Some(addr) = addrs.min_by_key(SocketAddr::is_ipv6) else { bail!("broker host `{host}` (-h) has no address") };
     Ok(addr)
 }
+
+/// Clients, unless somebody says otherwise.
+const CLIENTS: u32 = 200;
 
 fn to_qos(bits: u8) -> Result<QoS> {
     Ok(QoS::from_bits(bits)?)

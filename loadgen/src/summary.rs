@@ -48,6 +48,10 @@ impl Outcome<'_> {
                 rate_per_s: if settled_s > 0.0 { tally.connect_succ as f64 / settled_s } else { 0.0 },
                 connack_us: percentiles(&self.series.connack),
                 duration_s: settled_s,
+                tls_handshakes: tally.tls_handshakes,
+                tls_resumed: tally.tls_resumed,
+                retried: tally.connect_retried,
+                reconnected: tally.reconnect_succ,
             },
             publish: self.settings.publishing().map(|_| self.publish()),
             receive: matches!(self.settings.role, RoleSettings::Sub(_)).then(|| self.receive()),
@@ -112,8 +116,10 @@ impl Outcome<'_> {
         if tally.connect_succ == 0 {
             failures.push("no client connected".to_owned());
         }
-        if tally.disconnected > 0 {
-            failures.push(format!("{} connections were lost: {}", tally.disconnected, list(self.disconnects)));
+        let away = tally.disconnected.saturating_sub(tally.reconnect_succ);
+        if away > 0 {
+            let came_back = if settings.reconnects_max > 0 { " and did not come back" } else { "" };
+            failures.push(format!("{away} connections were lost{came_back}: {}", list(self.disconnects)));
         }
         if let Some(publish) = settings.publishing() {
             let unsettled = tally.in_flight + tally.unwritten;
@@ -143,6 +149,15 @@ pub(crate) fn text(summary: &LoadSummary) -> String {
         connect.rate_per_s,
         curve(&connect.connack_us)
     )];
+    if connect.tls_handshakes > 0 {
+        lines.push(format!("tls       {} handshakes, {} resumed", connect.tls_handshakes, connect.tls_resumed));
+    }
+    if connect.retried + connect.reconnected > 0 {
+        lines.push(format!(
+            "again     {} attempts repeated, {} connections came back",
+            connect.retried, connect.reconnected
+        ));
+    }
     if let Some(publish) = &summary.publish {
         lines.push(format!(
             "publish   offered {}, attempted {}, written {}, acknowledged {}; send lag {}",

@@ -71,11 +71,11 @@ impl Worker {
             Stage::Gone => {}
             // Neither a success nor a failure: the run ended before its outcome.
             Stage::New => client.stage = Stage::Gone,
-            Stage::Connecting | Stage::Greeting => {
+            Stage::Connecting | Stage::Securing | Stage::Greeting => {
                 self.share.open -= 1;
                 client.transport = None;
                 client.stage = Stage::Gone;
-                settle(&mut board.tally);
+                settle(client, &mut board.tally);
             }
             Stage::Subscribing | Stage::Ready | Stage::Leaving => {
                 self.share.open -= u32::from(client.stage == Stage::Subscribing);

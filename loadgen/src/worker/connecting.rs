@@ -1,6 +1,8 @@
 //! From the plan of connections to clients that are ready: TCP connect, CONNECT, CONNACK, SUBSCRIBE, SUBACK; and the
 //! deadlines of all that, and keep-alive.
 
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap};
 use std::io;
 
 use mio::{Interest, Token};
@@ -10,12 +12,15 @@ use mqtt_wire::{
 };
 use netloop::socket;
 use netloop::source::SourcePlan;
+use netloop::tls::TlsStream;
 use netloop::transport::Transport;
 use runlog::clock::mono_ns;
 
 use super::{Share, Worker, settle, to_ms};
 use crate::board::Board;
 use crate::client::{Client, Stage};
+use crate::control::Phase;
+use crate::identity::Identity;
 use crate::naming::{self, Variables};
 use crate::reason;
 use crate::settings::{RoleSettings, SubSettings};
@@ -27,11 +32,15 @@ pub(super) struct Ramp {
     next: u32,
     /// Source pairs, one plan per target.
     sources: Vec<SourcePlan>,
+    /// When clients that failed or were lost connect again.
+    comebacks: BinaryHeap<Reverse<(u64, u32)>>,
+    /// Failed attempts in a row, of clients that have any.
+    misses: HashMap<u32, u32>,
 }
 
 impl Ramp {
     pub(super) fn new(start_ns: u64, sources: Vec<SourcePlan>) -> Self {
-        Self { start_ns, next: 0, sources }
+        Self { start_ns, next: 0, sources, comebacks: BinaryHeap::new(), misses: HashMap::new() }
     }
 
     pub(super) fn skipped_ports(&self) -> u64 {
@@ -43,6 +52,11 @@ impl Worker {
     /// When the next connection is due; `None` when none is, or when too many are on their way. Only connecting flat
     /// out is bounded like that: a rate is a plan, and a plan does not look at the peer.
     pub(super) fn next_connection_ns(&self) -> Option<u64> {
+        let comeback = self.connecting.comebacks.peek().map(|Reverse((due_ns, _))| *due_ns);
+        self.next_first_ns().into_iter().chain(comeback).min()
+    }
+
+    fn next_first_ns(&self) -> Option<u64> {
         let flat_out = self.settings.connect_interval.0 == 0;
         if self.connecting.next as usize >= self.clients.len() || flat_out && self.share.open >= OPEN_MAX {
             return None;
@@ -54,13 +68,18 @@ impl Worker {
     /// Begins the connections that are due, as many as fit a turn.
     pub(super) fn begin_connections(&mut self, board: &mut Board) {
         for _ in 0..BEGUN_PER_TURN {
-            let Some(due_ns) = self.next_connection_ns() else { return };
             let now_ns = mono_ns();
-            if due_ns > now_ns {
+            let comeback = self.connecting.comebacks.peek().filter(|Reverse((due_ns, _))| *due_ns <= now_ns);
+            let index = if let Some(Reverse((_, index))) = comeback.copied() {
+                self.connecting.comebacks.pop();
+                board.tally.returning -= 1;
+                index
+            } else if self.next_first_ns().is_some_and(|due_ns| due_ns <= now_ns) {
+                self.connecting.next += 1;
+                self.connecting.next - 1
+            } else {
                 return;
-            }
-            let index = self.connecting.next;
-            self.connecting.next += 1;
+            };
             self.begin_connection(index, now_ns, board);
             self.give_up_broken(board);
         }
@@ -68,7 +87,7 @@ impl Worker {
 
     fn begin_connection(&mut self, index: u32, now_ns: u64, board: &mut Board) {
         board.tally.connect_attempted += 1;
-        let target = self.share.global_index(index) as usize % self.settings.targets.len();
+        let target = self.target(index);
         let connected = self.connecting.sources[target].connect(self.settings.targets[target]);
         let started = connected.and_then(|(connect, _)| {
             let established = matches!(connect, socket::Connect::Established(_));
@@ -87,18 +106,88 @@ impl Worker {
                 self.share.open += 1;
                 self.share.wheel.schedule(now_ns + WATCH_NS, index);
                 if established {
-                    self.greet(index, board);
+                    self.dress(index, board);
                 }
             }
             Err(error) => self.broken.push((index, reason::of_error(&error))),
         }
     }
 
+    /// Plans another attempt of a client that has failed or was lost, unless it has had its share. Attempts back off,
+    /// from a tenth of a second to five seconds.
+    pub(super) fn come_back(&mut self, index: u32, was_ready: bool, board: &mut Board) -> bool {
+        let settled = self.clients[index as usize].settled;
+        let attempts_max = if settled { self.settings.reconnects_max } else { self.settings.retries_max };
+        let misses = if was_ready { 0 } else { self.connecting.misses.get(&index).copied().unwrap_or(0) + 1 };
+        // A loss is no attempt; a first connection is one that does not count.
+        let attempts = if settled || was_ready { misses } else { misses - 1 };
+        if self.control.phase() != Phase::Run || attempts >= attempts_max {
+            self.connecting.misses.remove(&index);
+            return false;
+        }
+        self.connecting.misses.insert(index, misses);
+        let due_ns = mono_ns() + (COMEBACK_NS_MIN << misses.min(6)).min(COMEBACK_NS_MAX);
+        self.connecting.comebacks.push(Reverse((due_ns, index)));
+        board.tally.returning += 1;
+        true
+    }
+
+    /// The source pair of a connection that has ended may serve another one.
+    pub(super) fn give_back_pair(&mut self, index: u32) {
+        if self.settings.retries_max + self.settings.reconnects_max == 0 {
+            return;
+        }
+        let Some(transport) = &self.clients[index as usize].transport else { return };
+        if let Ok(pair) = transport.socket().local_addr() {
+            let target = self.target(index);
+            self.connecting.sources[target].give_back(pair);
+        }
+    }
+
+    fn target(&self, index: u32) -> usize {
+        self.share.global_index(index) as usize % self.settings.targets.len()
+    }
+
     /// The socket of a connection in progress has become writable.
     pub(super) fn on_connected(&mut self, index: u32, board: &mut Board) {
         let Some(transport) = &self.clients[index as usize].transport else { return };
         match socket::finish_connect(transport.socket()) {
-            Ok(()) => self.greet(index, board),
+            Ok(()) => self.dress(index, board),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => self.broken.push((index, reason::of_error(&error))),
+        }
+    }
+
+    /// TCP is established: puts the layers on top of it.
+    fn dress(&mut self, index: u32, board: &mut Board) {
+        if self.settings.carrier.is_plain() {
+            return self.greet(index, board);
+        }
+        let target = self.target(index);
+        let (host, port) = (&self.settings.hosts[target], self.settings.targets[target].port());
+        let client = &mut self.clients[index as usize];
+        let Some(Transport::Plain(stream)) = client.transport.take() else { return };
+        match self.settings.carrier.wrap(stream, host, port) {
+            Ok(transport) => {
+                client.transport = Some(transport);
+                client.stage = Stage::Securing;
+                self.secure(index, board);
+            }
+            Err(error) => self.broken.push((index, error.to_string())),
+        }
+    }
+
+    /// Goes on with the handshakes of the layers.
+    pub(super) fn secure(&mut self, index: u32, board: &mut Board) {
+        let Some(transport) = &mut self.clients[index as usize].transport else { return };
+        match transport.handshake() {
+            Ok(()) => {
+                if let Some(resumed) = transport.tls().and_then(TlsStream::is_resumed) {
+                    board.tally.tls_handshakes += 1;
+                    board.tally.tls_resumed += u64::from(resumed);
+                }
+                self.greet(index, board);
+            }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             Err(error) => self.broken.push((index, reason::of_error(&error))),
         }
@@ -125,7 +214,7 @@ impl Worker {
         for index in reached {
             let client = &mut self.clients[index as usize];
             match client.stage {
-                Stage::Connecting | Stage::Greeting | Stage::Subscribing => {
+                Stage::Connecting | Stage::Securing | Stage::Greeting | Stage::Subscribing => {
                     if now_ns - client.since_ns < READY_TIMEOUT_NS {
                         self.share.wheel.schedule(now_ns + WATCH_NS, index);
                     } else {
@@ -146,7 +235,7 @@ impl Worker {
 impl Share {
     fn encode_connect(&mut self, client: &mut Client, index: u32) -> io::Result<()> {
         let settings = &*self.settings;
-        let client_id = settings.ids.id(self.number(index), self.source_text(client)?.as_deref());
+        let identity = self.identity(client, index);
         let mut properties = PropertiesBuf::new();
         if settings.session_expiry_s > 0 {
             properties.push(Property::SessionExpiryInterval(settings.session_expiry_s)).map_err(io::Error::other)?;
@@ -156,23 +245,22 @@ impl Share {
             version: settings.version,
             clean_start: settings.clean_start,
             keep_alive: settings.keep_alive_s,
-            client_id: &client_id,
+            client_id: &identity.client_id,
             will: None,
-            user_name: settings.user_name.as_deref(),
-            password: settings.password.as_deref().map(str::as_bytes),
+            user_name: identity.user_name.as_deref(),
+            password: identity.password.as_deref().map(str::as_bytes),
             properties: properties.as_properties(),
         };
         connect.encode(&mut self.out).map_err(io::Error::other)
     }
 
-    /// The client's source address, where the user chose them and the client id shows it.
-    pub(super) fn source_text(&self, client: &Client) -> io::Result<Option<String>> {
-        match &client.transport {
-            Some(transport) if !self.settings.ifaddrs.is_empty() => {
-                Ok(Some(transport.socket().local_addr()?.ip().to_string()))
-            }
-            _ => Ok(None),
-        }
+    /// Who a client is. Its source address is a part of its client id where the user chose the addresses.
+    pub(super) fn identity(&self, client: &Client, index: u32) -> Identity {
+        let source = client.transport.as_ref().filter(|_| !self.settings.ifaddrs.is_empty());
+        // A connection that is gone already has no address; nothing is sent on it either.
+        let source =
+            source.and_then(|transport| transport.socket().local_addr().ok()).map(|addr| addr.ip().to_string());
+        self.settings.identities.of(self.global_index(index), self.number(index), source.as_deref())
     }
 
     /// CONNACK has come: subscribe, or be ready.
@@ -203,11 +291,16 @@ impl Share {
         {
             return Err(format!("server allows QoS {qos_max} only"));
         }
-        board.tally.connect_succ += 1;
+        match client.settled {
+            true => board.tally.reconnect_succ += 1,
+            false => board.tally.connect_succ += 1,
+        }
         board.tally.connected += 1;
         board.series.connack.record(now_ns.saturating_sub(client.since_ns));
         match &settings.role {
             RoleSettings::Conn => self.on_ready(client, now_ns, board),
+            // The server has kept the subscriptions.
+            RoleSettings::Sub(_) if client.settled && connack.session_present => self.on_ready(client, now_ns, board),
             RoleSettings::Sub(sub) => {
                 client.stage = Stage::Subscribing;
                 self.encode_subscribe(sub, client, index).map_err(|error| error.to_string())?;
@@ -221,9 +314,8 @@ impl Share {
     }
 
     fn encode_subscribe(&mut self, sub: &SubSettings, client: &Client, index: u32) -> io::Result<()> {
-        let number = self.number(index);
-        let client_id = self.settings.ids.id(number, self.source_text(client)?.as_deref());
-        let variables = Variables { number, client_id: &client_id, user_name: self.settings.user_name.as_deref() };
+        let identity = self.identity(client, index);
+        let variables = Variables::of(self.number(index), &identity);
         let mut filters = SubscribeFiltersBuf::new();
         for template in &sub.filters {
             let filter = naming::topic(template, variables);
@@ -252,7 +344,7 @@ impl Share {
         if let Some(code) = suback.codes.iter().find(|code| **code < sub.qos as u8) {
             return Err(format!("SUBACK grants QoS {code} instead of {}", sub.qos as u8));
         }
-        board.tally.subscribed += 1;
+        board.tally.subscribed += u64::from(!client.settled);
         self.on_ready(client, now_ns, board);
         Ok(())
     }
@@ -261,7 +353,7 @@ impl Share {
         client.stage = Stage::Ready;
         client.since_ns = now_ns;
         self.open -= 1;
-        settle(&mut board.tally);
+        settle(client, &mut board.tally);
     }
 
     /// Sends PINGREQ when nothing else was sent for long enough, and sets the next deadline.
@@ -293,6 +385,9 @@ fn keep_alive_ms(keep_alive_s: u16) -> u32 {
     interval_ms - (interval_ms / 10).min(5_000)
 }
 
+/// From a failure or a loss to the next attempt, doubled by each failure in a row up to the maximum.
+const COMEBACK_NS_MIN: u64 = 100_000_000;
+const COMEBACK_NS_MAX: u64 = 5_000_000_000;
 /// Clients on their way at the same time, per worker, when connecting flat out: enough to keep a broker busy, and well
 /// below the usual accept backlog.
 const OPEN_MAX: u32 = 256;

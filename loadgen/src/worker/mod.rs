@@ -18,6 +18,7 @@ use mio::{Events, Poll, Token, Waker};
 use netloop::alarm::Alarm;
 use netloop::buffer::Inlet;
 use netloop::source::SourcePlan;
+use netloop::transport::Transport;
 use netloop::wheel::TimerWheel;
 use nix::time::{ClockId, clock_gettime};
 use pacer::agenda::Agenda;
@@ -183,7 +184,7 @@ impl Worker {
             ALARM => self.alarm.rang(),
             Token(index) => {
                 let index = index as u32;
-                if event.is_writable() {
+                if event.is_writable() || self.clients[index as usize].stage == Stage::Securing {
                     self.on_writable(index, board);
                 }
                 if event.is_readable() || event.is_read_closed() || event.is_error() {
@@ -199,8 +200,9 @@ impl Worker {
         let client = &mut self.clients[index as usize];
         match client.stage {
             Stage::Connecting => self.on_connected(index, board),
+            Stage::Securing => self.secure(index, board),
             Stage::New | Stage::Gone => {}
-            _ if client.outbox.is_empty() => {}
+            _ if client.outbox.is_empty() && matches!(client.transport, Some(Transport::Plain(_))) => {}
             _ => {
                 if let Err(error) = self.share.flush(client, &mut board.tally) {
                     self.broken.push((index, reason::of_error(&error)));
@@ -254,40 +256,51 @@ impl Worker {
 
     /// A connection has ended, wanted or not.
     fn end(&mut self, index: u32, reason: String, board: &mut Board) {
-        let client = &mut self.clients[index as usize];
-        let stage = std::mem::replace(&mut client.stage, Stage::Gone);
+        let stage = std::mem::replace(&mut self.clients[index as usize].stage, Stage::Gone);
         if stage == Stage::Gone {
             return;
         }
+        self.give_back_pair(index);
+        let comes_back = stage != Stage::Leaving && self.come_back(index, stage == Stage::Ready, board);
+        let client = &mut self.clients[index as usize];
         client.transport = None;
         client.spill = Default::default();
         client.outbox = Default::default();
         client.inbound = None;
+        client.ping_pending = false;
         let tally = &mut board.tally;
-        if let Some(publisher) = client.publisher.take() {
-            self.share.agenda.leave(index);
-            let unwritten = publisher.unwritten.as_ref().map_or(0, |unwritten| unwritten.ends.len() as u64);
-            let in_flight = publisher.window.len() as u64;
-            tally.waiting -= publisher.waiting;
+        if let Some(mut publisher) = client.publisher.take() {
+            let unwritten = publisher.unwritten.take().map_or(0, |unwritten| unwritten.ends.len() as u64);
+            let in_flight = std::mem::take(&mut publisher.window).len() as u64;
             tally.unwritten -= unwritten;
             tally.in_flight -= in_flight;
             tally.pub_fail += unwritten.max(in_flight);
+            if comes_back {
+                // The plan goes on: what becomes due meanwhile waits.
+                publisher.held_up = true;
+                client.publisher = Some(publisher);
+            } else {
+                self.share.agenda.leave(index);
+                tally.waiting -= publisher.waiting;
+            }
         }
         let is_sub = matches!(self.settings.role, RoleSettings::Sub(_));
         match stage {
-            Stage::New | Stage::Connecting | Stage::Greeting => {
+            Stage::New | Stage::Connecting | Stage::Securing | Stage::Greeting | Stage::Subscribing => {
                 self.share.open -= u32::from(stage != Stage::New);
-                tally.connect_fail += 1;
-                tally.sub_fail += u64::from(is_sub);
-                *board.connect_failures.entry(reason).or_default() += 1;
-                settle(tally);
-            }
-            Stage::Subscribing => {
-                self.share.open -= 1;
-                tally.connected -= 1;
-                tally.sub_fail += 1;
-                *board.connect_failures.entry(reason).or_default() += 1;
-                settle(tally);
+                tally.connected -= u64::from(stage == Stage::Subscribing);
+                if comes_back {
+                    tally.connect_retried += 1;
+                    *board.missed_attempts.entry(reason).or_default() += 1;
+                } else if client.settled {
+                    tally.reconnect_fail += 1;
+                    *board.missed_attempts.entry(reason).or_default() += 1;
+                } else {
+                    tally.connect_fail += u64::from(stage != Stage::Subscribing);
+                    tally.sub_fail += u64::from(is_sub);
+                    *board.connect_failures.entry(reason).or_default() += 1;
+                    settle(client, tally);
+                }
             }
             Stage::Ready => {
                 tally.connected -= 1;
@@ -386,8 +399,11 @@ fn settle_written(client: &mut Client, taken: usize, tally: &mut Tally) {
     }
 }
 
-/// A client has become ready or has failed to.
-fn settle(tally: &mut Tally) {
+/// A client has become ready or has failed to, for the first time.
+fn settle(client: &mut Client, tally: &mut Tally) {
+    if std::mem::replace(&mut client.settled, true) {
+        return;
+    }
     tally.settled += 1;
     tally.settled_at_ns = mono_ns();
 }

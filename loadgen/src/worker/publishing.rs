@@ -46,10 +46,14 @@ impl Share {
         window_max: u16,
         now_ns: u64,
     ) {
-        let number = self.number(index);
-        let source = self.source_text(client).ok().flatten();
-        let client_id = self.settings.ids.id(number, source.as_deref());
-        let variables = Variables { number, client_id: &client_id, user_name: self.settings.user_name.as_deref() };
+        if let Some(publisher) = &mut client.publisher {
+            // It has come back; what became due meanwhile waits.
+            publisher.window_max = window_max;
+            self.list_if_able(client, index);
+            return;
+        }
+        let identity = self.identity(client, index);
+        let variables = Variables::of(self.number(index), &identity);
         client.publisher = Some(Box::new(Publisher {
             topic: naming::topic(&publish.topic, variables).into(),
             sequence: 0,

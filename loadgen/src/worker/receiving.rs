@@ -20,7 +20,7 @@ impl Worker {
         let Self { clients, inlet, share, unread, broken, .. } = self;
         let client = &mut clients[index as usize];
         for round in 0.. {
-            let Some(transport) = client.transport.as_mut().filter(|_| client.stage != Stage::Connecting) else {
+            let Some(transport) = client.transport.as_mut().filter(|_| client.stage > Stage::Securing) else {
                 return;
             };
             match inlet.read(&mut client.spill, transport) {

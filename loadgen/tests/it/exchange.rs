@@ -3,7 +3,7 @@
 use crate::support::{Finished, Loadgen, Mosquitto};
 
 /// Subscribers first; then publishers send exactly `limit` messages; then, when all have arrived, subscribers stop.
-fn exchange(broker: &Mosquitto, sub: &str, publish: &str, limit: u64, copies: u64) -> (Finished, Finished) {
+pub(crate) fn exchange(broker: &Mosquitto, sub: &str, publish: &str, limit: u64, copies: u64) -> (Finished, Finished) {
     let sub = Loadgen::start("sub", broker.addr, &format!("{sub} -R 1000 --counters-interval 100ms"));
     sub.wait_ready();
     let publish = Loadgen::start("pub", broker.addr, &format!("{publish} -R 1000 -L {limit}")).finish();

@@ -8,3 +8,5 @@ mod exchange;
 mod failures;
 /// Starting Mosquitto and loadgen, waiting for what they write.
 mod support;
+/// TLS and WebSocket; connections that fail at first, and that are lost and come back.
+mod transports;

@@ -18,7 +18,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 pub(crate) struct Mosquitto {
     child: Child,
     pub(crate) addr: SocketAddr,
-    _dir: TempDir,
+    dir: TempDir,
 }
 
 impl Mosquitto {
@@ -28,19 +28,35 @@ impl Mosquitto {
     }
 
     pub(crate) fn with_settings(settings: &str) -> Option<Self> {
+        Self::at(free_addr(), settings)
+    }
+
+    /// Starts one at an address that a test has chosen before.
+    pub(crate) fn at(addr: SocketAddr, settings: &str) -> Option<Self> {
         let dir = TempDir::new().unwrap();
-        let (addr, config) = (free_addr(), dir.path().join("mosquitto.conf"));
-        std::fs::write(&config, format!("listener {} 127.0.0.1\n{settings}", addr.port())).unwrap();
-        let child =
-            Command::new("mosquitto").arg("-c").arg(&config).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+        // As root it would become `mosquitto`, who may not read the certificates.
+        let config = format!("user root\nlistener {} 127.0.0.1\n{settings}", addr.port());
+        std::fs::write(dir.path().join("mosquitto.conf"), config).unwrap();
+        let child = Self::spawn(&dir);
         let Ok(child) = child else {
             // Not eprintln: the test harness would swallow it.
             let _ = writeln!(std::io::stderr(), "SKIPPED: mosquitto is not on PATH");
             return None;
         };
-        let broker = Self { child, addr, _dir: dir };
+        let broker = Self { child, addr, dir };
         wait_until("mosquitto listens", || TcpStream::connect(addr).is_ok());
         Some(broker)
+    }
+
+    /// Starts it again after [`kill`](Self::kill), without what it knew.
+    pub(crate) fn restart(&mut self) {
+        self.child = Self::spawn(&self.dir).unwrap();
+        wait_until("mosquitto listens again", || TcpStream::connect(self.addr).is_ok());
+    }
+
+    fn spawn(dir: &TempDir) -> std::io::Result<Child> {
+        let config = dir.path().join("mosquitto.conf");
+        Command::new("mosquitto").arg("-c").arg(config).stdout(Stdio::null()).stderr(Stdio::null()).spawn()
     }
 
     /// SIGKILL.
@@ -93,6 +109,11 @@ impl Loadgen {
             let counters = Run::open(&self.run_dir).counters();
             counters.is_ok_and(|rows| rows.value.last().is_some_and(|row| row.received >= count))
         });
+    }
+
+    /// The row of counters that was written last.
+    pub(crate) fn last_row(&self) -> Option<runlog::write::CounterRow> {
+        Run::open(&self.run_dir).counters().ok()?.value.pop()
     }
 
     pub(crate) fn events(&self) -> Vec<Event> {
