@@ -9,99 +9,126 @@ use pacer::stamp::Stamp;
 use runlog::clock::parse_duration;
 use runlog::version;
 
-/// Measures the end-to-end latency of an MQTT broker with one publisher and one subscriber.
+/// Measures the end-to-end latency of an MQTT broker with a publisher and a subscriber.
 #[derive(Debug, Parser)]
 #[command(name = "prober", version = version(), disable_help_flag = true, disable_version_flag = true)]
-pub(crate) struct Args {
+pub struct Args {
     /// Host name or address of the broker.
     #[arg(short = 'h', long, default_value = "localhost")]
-    pub(crate) host: String,
+    pub host: String,
 
     /// Port of the broker.
     #[arg(short, long, default_value_t = 1883)]
-    pub(crate) port: u16,
+    pub port: u16,
 
-    /// Probes to measure.
+    /// Probes to measure, of each pair.
     #[arg(short = 'n', long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=COUNT_MAX))]
-    pub(crate) count: u32,
+    pub count: u32,
 
     /// Measure for this long instead of a number of probes.
     #[arg(long, value_parser = parse_duration, conflicts_with = "count")]
-    pub(crate) duration: Option<Duration>,
+    pub duration: Option<Duration>,
 
-    /// Milliseconds between two probes; fractions are allowed.
+    /// Measure until this signal comes (SIGINT does as well), and end with success then.
+    #[arg(long, value_name = "SIGTERM", value_parser = parse_until, conflicts_with_all = ["count", "duration"])]
+    pub until: Option<Until>,
+
+    /// Milliseconds between two probes of a pair; fractions are allowed.
     #[arg(short, long, default_value = "10", value_parser = parse_interval)]
-    pub(crate) interval: Duration,
+    pub interval: Duration,
 
     /// Independent random gaps with the interval as their mean, instead of even ones: arrivals that do not beat with
     /// anything periodic in the broker.
     #[arg(long)]
-    pub(crate) poisson: bool,
+    pub poisson: bool,
 
     /// Seed of the random gaps.
     #[arg(long, default_value_t = 1)]
-    pub(crate) seed: u64,
+    pub seed: u64,
+
+    /// Pairs of publisher and subscriber that probe side by side, each on a topic of its own.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=PAIRS_MAX))]
+    pub pairs: u32,
+
+    /// One connection per pair that publishes to itself, as the guide's prober does.
+    #[arg(long = "self")]
+    pub one_connection: bool,
 
     /// QoS of publisher and subscription.
     #[arg(short, long, default_value = "0", value_parser = parse_qos)]
-    pub(crate) qos: QoS,
+    pub qos: QoS,
 
     /// Probes of QoS 1 or 2 that may be under way at once, as far as the broker takes them; what is due beyond waits and
     /// is charged with it. Mosquitto throws away what exceeds 20 of QoS 2.
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..))]
-    pub(crate) inflight: u16,
+    pub inflight: u16,
 
     /// Bytes of payload, at least 16.
     #[arg(short = 's', long = "payload", visible_alias = "size", default_value_t = 24, value_parser = clap::value_parser!(u32).range(Stamp::LEN as i64..=PAYLOAD_MAX))]
-    pub(crate) payload: u32,
+    pub payload: u32,
 
     /// MQTT version: 3 (3.1), 4 (3.1.1) or 5.
     #[arg(short = 'V', long = "ver", default_value = "4", value_parser = parse_version)]
-    pub(crate) protocol: Version,
+    pub protocol: Version,
 
-    /// Topic of the probes; default: one of this run alone.
+    /// Topic of the probes, followed by the pair's number where there are several; default: one of this run alone.
     #[arg(short, long, value_parser = parse_topic)]
-    pub(crate) topic: Option<String>,
+    pub topic: Option<String>,
 
     /// User name.
     #[arg(short, long)]
-    pub(crate) username: Option<String>,
+    pub username: Option<String>,
 
     /// Password.
     #[arg(short = 'P', long)]
-    pub(crate) password: Option<String>,
+    pub password: Option<String>,
 
-    /// Probes that are sent first and left out of the figures.
+    /// Source addresses: addresses, ranges (10.0.0.1-20) and networks (10.0.0.0/24), separated by commas; pairs take them
+    /// in turn.
+    #[arg(long)]
+    pub ifaddr: Option<String>,
+
+    /// Address of a TCP echo on the broker's host (`collector --echo PORT`): its round trips, between the probes, say how
+    /// much of the latency is the path. Default: an echo of this process on loopback.
+    #[arg(long, value_name = "HOST:PORT", value_parser = parse_endpoint)]
+    pub floor: Option<String>,
+
+    /// No echo between the probes.
+    #[arg(long, conflicts_with = "floor")]
+    pub no_floor: bool,
+
+    /// Probes that are sent first and left out of the figures, of each pair.
     #[arg(long, default_value_t = 20)]
-    pub(crate) warmup: u32,
+    pub warmup: u32,
 
     /// How long to wait for the last probes; what has not come by then is lost.
     #[arg(long, default_value = "30s", value_parser = parse_duration)]
-    pub(crate) timeout: Duration,
+    pub timeout: Duration,
 
     /// How long before a due time to stop sleeping and watch the clock: hides the machine's wake-up time.
     #[arg(long, default_value = "50us", value_parser = parse_duration)]
-    pub(crate) spin: Duration,
+    pub spin: Duration,
 
     /// Never sleep: takes one core whole, for latencies of a few microseconds.
     #[arg(long)]
-    pub(crate) busy_poll: bool,
+    pub busy_poll: bool,
 
-    /// Do not ask for real-time priority (SCHED_FIFO), which keeps probes on time when all cores are busy.
-    #[arg(long)]
-    pub(crate) no_realtime: bool,
+    /// Ask for real-time priority (SCHED_FIFO), which keeps probes on time when all cores are busy. On one machine with the
+    /// broker it makes the kernel wake the broker on another core, which takes longer.
+    #[arg(long, conflicts_with = "busy_poll")]
+    pub realtime: bool,
 
     /// Run directory to make.
     #[arg(long)]
-    pub(crate) run_dir: Option<PathBuf>,
+    pub run_dir: Option<PathBuf>,
 
     /// Free text that tells this run from its neighbours.
     #[arg(long, default_value = "untagged")]
-    pub(crate) tag: String,
+    pub tag: String,
 
-    /// File to write the summary to.
+    /// File to write the summary to as JSON; -: standard output, and the curve goes to standard error.
     #[arg(long)]
-    pub(crate) json: Option<PathBuf>,
+    pub json: Option<PathBuf>,
 
     /// Print help.
     #[arg(long, action = ArgAction::Help)]
@@ -112,22 +139,53 @@ pub(crate) struct Args {
     version: Option<bool>,
 }
 
+/// What ends a run that is not counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Until {
+    /// SIGTERM or SIGINT.
+    Signal,
+}
+
 impl Args {
-    /// Probes to measure: counted, or as many as the duration holds.
-    pub(crate) fn measured(&self) -> Result<u32, String> {
-        let Some(duration) = self.duration else { return Ok(self.count) };
-        let count = duration.as_nanos() / self.interval.as_nanos();
-        match u32::try_from(count) {
-            Ok(0) => Err(format!("--duration {duration:?} is shorter than the interval of {:?}", self.interval)),
-            Ok(count) if i64::from(count) <= COUNT_MAX => Ok(count),
-            _ => Err(format!("--duration {duration:?} would take {count} probes; {COUNT_MAX} is the limit")),
+    /// Probes to measure, of each pair: counted, as many as the duration holds, or as many as memory is planned for.
+    ///
+    /// # Errors
+    /// A sentence: there are none, or too many.
+    pub fn measured(&self) -> Result<u32, String> {
+        let most = (COUNT_MAX / i64::from(self.pairs)) as u32;
+        if self.until.is_some() {
+            return Ok(most - self.warmup.min(most / 2));
+        }
+        let counted = match self.duration {
+            None => self.count.into(),
+            Some(duration) => duration.as_nanos() / self.interval.as_nanos(),
+        };
+        match u32::try_from(counted) {
+            Ok(0) => Err(format!("--duration is shorter than the interval of {:?}", self.interval)),
+            Ok(count) if count <= most => Ok(count),
+            _ => Err(format!(
+                "{} pair(s) of {counted} probes are too many: {COUNT_MAX} are the limit in all",
+                self.pairs
+            )),
         }
     }
 
     /// The interval in nanoseconds.
-    pub(crate) fn interval_ns(&self) -> u64 {
+    #[must_use]
+    pub fn interval_ns(&self) -> u64 {
         self.interval.as_nanos() as u64
     }
+}
+
+fn parse_until(text: &str) -> Result<Until, String> {
+    let known = ["SIGTERM", "SIGINT", "TERM", "INT"].contains(&text.to_ascii_uppercase().as_str());
+    known.then_some(Until::Signal).ok_or_else(|| format!("{text:?} is not what ends a run: it is SIGTERM or SIGINT"))
+}
+
+fn parse_endpoint(text: &str) -> Result<String, String> {
+    let port =
+        text.rsplit_once(':').filter(|(host, _)| !host.is_empty()).and_then(|(_, port)| port.parse::<u16>().ok());
+    port.map(|_| text.to_owned()).ok_or_else(|| format!("{text:?} is not HOST:PORT"))
 }
 
 fn parse_interval(text: &str) -> Result<Duration, String> {
@@ -153,8 +211,11 @@ fn parse_topic(text: &str) -> Result<String, String> {
         .map_err(|error| format!("{text:?} is no topic to publish to: {error}"))
 }
 
-/// Each probe keeps three stamps in memory.
+/// Each probe keeps its stamps in memory, 32 bytes.
 const COUNT_MAX: i64 = 10_000_000;
+
+/// Each pair is two sockets, and each turn looks at every pair.
+const PAIRS_MAX: i64 = 1_000;
 
 /// What every broker takes in one packet.
 const PAYLOAD_MAX: i64 = 1 << 20;
@@ -189,11 +250,16 @@ mod tests {
             (["-t", "a/#"], "no topic to publish to"),
             (["-n", "0"], "not in 1..=10000000"),
             (["-s", "15"], "not in 16..="),
+            (["--until", "SIGHUP"], "SIGTERM or SIGINT"),
+            (["--floor", "7007"], "is not HOST:PORT"),
+            (["--pairs", "0"], "not in 1..=1000"),
         ] {
             let error = Args::try_parse_from([&["prober"][..], &words].concat()).unwrap_err().to_string();
             assert!(error.contains(message), "{words:?}: {error}");
         }
         let too_short = Args::parse_from(["prober", "--duration", "1ms"]);
         assert!(too_short.measured().unwrap_err().contains("shorter than the interval"));
+        let too_many = Args::parse_from(["prober", "-n", "10000000", "--pairs", "2"]);
+        assert!(too_many.measured().unwrap_err().contains("2 pair(s) of 10000000 probes are too many"));
     }
 }

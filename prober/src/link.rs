@@ -1,9 +1,10 @@
 //! One MQTT connection of the prober: bytes in, packets out, and back.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use anyhow::{Context, Result, anyhow, bail};
+use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
 use mqtt_wire::{Frame, Packet, ReasonCode, Version};
 use netloop::buffer::{Inlet, Input, Outbox, Spill};
@@ -14,7 +15,7 @@ use runlog::clock;
 /// A connection under a name that messages use: `publisher`, `subscriber`.
 #[derive(Debug)]
 pub(crate) struct Link {
-    name: &'static str,
+    name: String,
     remote: SocketAddr,
     version: Version,
     transport: Transport,
@@ -26,18 +27,23 @@ pub(crate) struct Link {
 impl Link {
     /// Begins to connect; the connection stands when the poller says that it is writable and [`Link::check`] agrees.
     pub(crate) fn connect(
-        name: &'static str,
+        name: String,
         version: Version,
+        source: Option<IpAddr>,
         remote: SocketAddr,
         registry: &Registry,
         token: Token,
     ) -> Result<Link> {
-        let stream =
-            socket::connect(remote).with_context(|| format!("{name}: cannot connect to {remote}"))?.into_stream();
+        let stream = begin(source, remote).with_context(|| format!("{name}: cannot connect to {remote}"))?;
         let mut transport = Transport::Plain(stream);
         mio::event::Source::register(&mut transport, registry, token, Interest::READABLE | Interest::WRITABLE)?;
         let (spill, outbox) = (Spill::default(), Outbox::default());
         Ok(Link { name, remote, version, transport, spill, outbox, scratch: Vec::with_capacity(1024) })
+    }
+
+    /// The name that messages use.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
     }
 
     /// Whether the connection stands by now.
@@ -117,6 +123,19 @@ impl Link {
     fn lost(&self) -> String {
         format!("{}: the connection to the broker broke", self.name)
     }
+}
+
+/// Begins a connection from `source`, or from wherever the kernel likes.
+///
+/// # Errors
+/// What the kernel said.
+pub(crate) fn begin(source: Option<IpAddr>, remote: SocketAddr) -> Result<TcpStream> {
+    let begun = match source {
+        None => socket::connect(remote)?,
+        Some(source) => socket::connect_from(SocketAddr::new(source, 0), remote)
+            .with_context(|| format!("from source address {source}"))?,
+    };
+    Ok(begun.into_stream())
 }
 
 /// What a refused CONNACK means, by the tables of its version.

@@ -1,30 +1,11 @@
-//! `prober`: the end-to-end latency of a broker, as two careful clients see it.
-//!
-//! One connection publishes, another receives. Probes go out by a plan that does not wait for answers (open loop), and
-//! latency counts from the moment at which a probe was due: a broker that stalls for two seconds is charged with two
-//! seconds for every probe that should have gone out in between, not only for the one that was under way (coordinated
-//! omission, METHOD F16). The uncorrected figure, from the actual send, stands beside it.
-//!
-//! The path of a probe: [`probes`] says when it is due, [`run`] wakes shortly before and sends it through the publishing
-//! [`link`], the subscribing one brings it back, [`probes`] books it, [`recorder`] files it on another thread, and
-//! [`report`] prints the curve.
-
-mod args;
-mod format;
-mod link;
-mod pair;
-mod probes;
-mod recorder;
-mod report;
-mod run;
+//! The program `prober`; what it does is in the library.
 
 use std::process::ExitCode;
 
 use clap::Parser;
 
 fn main() -> ExitCode {
-    let args = args::Args::parse();
-    match run::run(&args) {
+    match prober::run(&prober::Args::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("prober: {error:#}");

@@ -41,14 +41,17 @@ pub(crate) struct Counts {
     pub(crate) late: u64,
 }
 
-/// All probes of a run: first those of the warm-up, then the measured ones.
+/// All probes of one pair: first those of the warm-up, then the measured ones.
 #[derive(Debug)]
 pub(crate) struct Probes {
     sender: u32,
     schedule: Schedule,
     warmup: u32,
     timeout_ns: u64,
+    /// Those sent, and blank ones behind them ([`Probes::make_ready`]).
     probes: Vec<Probe>,
+    /// How many are to be sent.
+    planned: u32,
     /// The next one to send.
     next: u32,
     /// Sent and not back yet, warm-up included.
@@ -60,17 +63,18 @@ pub(crate) struct Probes {
 }
 
 impl Probes {
-    /// Plans `warmup + measured` probes, none of which is due before [`Probes::begin`]; `sender` tells this run's payloads
-    /// from all others. Memory for all of them is taken now, so that none is taken while measuring.
+    /// Plans `warmup + measured` probes, none of which is due before [`Probes::begin`]; `sender` tells this pair's payloads
+    /// from all others. Address space for all of them is taken now, so that none is asked for while measuring.
     pub(crate) fn new(sender: u32, warmup: u32, measured: u32, timeout_ns: u64) -> Probes {
         let schedule = Schedule::flat_out(u64::MAX);
-        let probes = vec![Probe::default(); (warmup + measured) as usize];
+        let planned = warmup + measured;
         Probes {
             sender,
             schedule,
             warmup,
             timeout_ns,
-            probes,
+            probes: Vec::with_capacity(planned as usize),
+            planned,
             next: 0,
             outstanding: 0,
             highest_received: None,
@@ -84,19 +88,18 @@ impl Probes {
         self.schedule = schedule;
     }
 
-    /// Probes that are planned, warm-up included.
-    pub(crate) fn planned(&self) -> u64 {
-        self.probes.len() as u64
-    }
-
-    /// Probes that were sent, warm-up included.
-    pub(crate) fn sent_with_warmup(&self) -> u64 {
-        self.next.into()
+    /// Touches the memory of the next `count` probes: the kernel hands pages out at their first use, which takes long
+    /// enough to be seen in a latency.
+    pub(crate) fn make_ready(&mut self, count: u32) {
+        let wanted = (self.next.saturating_add(count)).min(self.planned) as usize;
+        if wanted > self.probes.len() {
+            self.probes.resize(wanted, Probe::default());
+        }
     }
 
     /// When the next probe is due; `None` when all are sent.
     pub(crate) fn next_due_ns(&self) -> Option<u64> {
-        ((self.next as usize) < self.probes.len()).then(|| self.schedule.next_due_ns())
+        (self.next < self.planned).then(|| self.schedule.next_due_ns())
     }
 
     /// Takes the next probe when it is due, as sent at `now_ns`.
@@ -108,11 +111,20 @@ impl Probes {
         if closed_loop {
             self.awaited = Some(self.next);
         }
+        self.make_ready(1);
         self.probes[self.next as usize] = Probe { due_ns, sent_ns: now_ns, received_ns: 0, closed_loop };
         self.counts.sent += u64::from(self.is_measured(self.next));
         self.next += 1;
         self.outstanding += 1;
         Some(stamp)
+    }
+
+    /// Takes back the probe that was taken last and not sent after all: it leaves no trace but a gap in the plan.
+    pub(crate) fn retract(&mut self) {
+        self.next -= 1;
+        self.outstanding -= 1;
+        self.awaited = self.awaited.filter(|&sequence| sequence != self.next);
+        self.counts.sent -= u64::from(self.is_measured(self.next));
     }
 
     /// Books a payload that arrived.
@@ -144,12 +156,7 @@ impl Probes {
 
     /// Sends no more than what has been sent.
     pub(crate) fn cut_short(&mut self) {
-        self.probes.truncate(self.next as usize);
-    }
-
-    /// Whether the warm-up is over: the next probe to send is a measured one.
-    pub(crate) fn is_measuring(&self) -> bool {
-        self.is_measured(self.next)
+        self.planned = self.next;
     }
 
     /// What was counted so far.
@@ -162,21 +169,12 @@ impl Probes {
         self.measured().filter(|(_, probe)| probe.received_ns == 0)
     }
 
-    /// Latency from the due time; latency from the send, of what a closed loop would have sent; lag of the send behind the
-    /// due time; all in us. What is lost counts as infinite in the first two.
-    pub(crate) fn curves(&self) -> [Percentiles; 3] {
-        let of = |chosen: &dyn Fn(&Probe) -> bool, from: &dyn Fn(&Probe) -> u64| {
-            let (received, lost): (Vec<Probe>, Vec<Probe>) =
-                self.measured().map(|(_, probe)| probe).filter(chosen).partition(|probe| probe.received_ns > 0);
-            let latency = |probe: &Probe| probe.received_ns.saturating_sub(from(probe));
-            percentiles(received.iter().map(latency).collect(), lost.len() as u64)
-        };
-        let lag = self.measured().map(|(_, probe)| probe.sent_ns - probe.due_ns).collect();
-        [
-            of(&|_| true, &|probe| probe.due_ns),
-            of(&|probe| probe.closed_loop, &|probe| probe.sent_ns),
-            percentiles(lag, 0),
-        ]
+    /// Round trips from the send, in us, of what came back; lost is what was due back before `end_ns`.
+    pub(crate) fn round_trips(&self, end_ns: u64) -> Percentiles {
+        let (came, missing): (Vec<Probe>, Vec<Probe>) =
+            self.measured().map(|(_, probe)| probe).partition(|probe| probe.received_ns > 0);
+        let lost = missing.iter().filter(|probe| probe.sent_ns + self.timeout_ns < end_ns).count();
+        percentiles(came.iter().map(|probe| probe.received_ns - probe.sent_ns).collect(), lost as u64)
     }
 
     /// Whether a closed loop would be waiting for an answer: until it comes or is given up.
@@ -219,6 +217,31 @@ impl Probes {
     }
 }
 
+impl std::ops::AddAssign for Counts {
+    fn add_assign(&mut self, other: Counts) {
+        self.sent += other.sent;
+        self.received += other.received;
+        self.duplicated += other.duplicated;
+        self.out_of_order += other.out_of_order;
+        self.corrupted += other.corrupted;
+        self.late += other.late;
+    }
+}
+
+/// Of all pairs: latency from the due time; latency from the send, of what a closed loop would have sent; lag of the send
+/// behind the due time; all in us. What is lost counts as infinite in the first two.
+pub(crate) fn curves(pairs: &[Probes]) -> [Percentiles; 3] {
+    let measured = || pairs.iter().flat_map(Probes::measured).map(|(_, probe)| probe);
+    let of = |chosen: &dyn Fn(&Probe) -> bool, from: &dyn Fn(&Probe) -> u64| {
+        let (received, lost): (Vec<Probe>, Vec<Probe>) =
+            measured().filter(chosen).partition(|probe| probe.received_ns > 0);
+        let latency = |probe: &Probe| probe.received_ns.saturating_sub(from(probe));
+        percentiles(received.iter().map(latency).collect(), lost.len() as u64)
+    };
+    let lag = measured().map(|probe| probe.sent_ns - probe.due_ns).collect();
+    [of(&|_| true, &|probe| probe.due_ns), of(&|probe| probe.closed_loop, &|probe| probe.sent_ns), percentiles(lag, 0)]
+}
+
 fn percentiles(mut samples_ns: Vec<u64>, lost: u64) -> Percentiles {
     samples_ns.sort_unstable();
     Percentiles::of_sorted(&samples_ns, 0.001, lost)
@@ -256,7 +279,7 @@ mod tests {
             assert_eq!(probes.arrived(&payload(*stamp), 1_400), Arrival::Measured(number, probe));
         }
         assert!(probes.is_done());
-        let [corrected, uncorrected, lag] = probes.curves();
+        let [corrected, uncorrected, lag] = curves(std::slice::from_ref(&probes));
         assert_eq!((corrected.min, corrected.max), (Some(0.1), Some(0.3)));
         assert_eq!(uncorrected.count, 0, "a closed loop would still have waited for the warm-up's probe");
         assert_eq!((lag.min, lag.max), (Some(0.05), Some(0.25)));
@@ -278,7 +301,7 @@ mod tests {
         let expected = Counts { sent: 4, received: 3, duplicated: 1, out_of_order: 1, corrupted: 2, late: 1 };
         assert_eq!(probes.counts(), expected);
         assert_eq!(probes.lost().map(|(number, _)| number).collect::<Vec<_>>(), [1]);
-        let [corrected, uncorrected, lag] = probes.curves();
+        let [corrected, uncorrected, lag] = curves(std::slice::from_ref(&probes));
         assert_eq!((corrected.count, corrected.max), (4, Some(f64::INFINITY)));
         assert_eq!((uncorrected.count, uncorrected.max, lag.count), (1, Some(0.2), 4));
         assert!(!probes.is_done());
@@ -298,7 +321,7 @@ mod tests {
             });
             under_way.extend(probes.take_due(now_ns));
         }
-        let [corrected, uncorrected, _] = probes.curves();
+        let [corrected, uncorrected, _] = curves(std::slice::from_ref(&probes));
         assert_eq!((corrected.count, uncorrected.count), (200, 181));
         assert_eq!((corrected.max, uncorrected.max), (Some(2.0), Some(2.0)));
         assert_eq!((corrected.p95, uncorrected.p95), (Some(1.0), Some(0.01)));
@@ -307,11 +330,9 @@ mod tests {
     #[test]
     fn a_run_that_is_cut_short_counts_what_it_sent() {
         let mut probes = probes(1, 100);
-        assert!(!probes.is_measuring());
         (0..3).for_each(|_| assert!(probes.take_due(2_000).is_some()));
-        assert!(probes.is_measuring());
         probes.cut_short();
         assert_eq!((probes.next_due_ns(), probes.is_done()), (None, false));
-        assert_eq!(probes.curves()[0].count, 2);
+        assert_eq!(curves(std::slice::from_ref(&probes))[0].count, 2);
     }
 }

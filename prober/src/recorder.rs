@@ -10,11 +10,14 @@ use runlog::{Event, RunDir, clock};
 
 use crate::probes::Probe;
 
+/// Pair, number within the pair, stamps.
+pub(crate) type Sample = (u32, u32, Probe);
+
 /// What happened within one interval of the log, in the order of receipt.
 #[derive(Debug, Default)]
 pub(crate) struct Batch {
-    /// Measured probes that came back, with their numbers.
-    pub(crate) probes: Vec<(u32, Probe)>,
+    /// Measured probes that came back: pair, number within the pair, stamps.
+    pub(crate) probes: Vec<Sample>,
     /// The counters at its end.
     pub(crate) counters: CounterRow,
     /// When it began, ns of the wall clock.
@@ -76,12 +79,12 @@ impl Recorder {
     ///
     /// # Errors
     /// A file could not be written, now or before.
-    pub(crate) fn finish(self, lost: impl Iterator<Item = (u32, Probe)>) -> Result<()> {
+    pub(crate) fn finish(self, lost: impl Iterator<Item = Sample>) -> Result<()> {
         let Some((sender, thread)) = self.thread else { return Ok(()) };
         drop(sender);
         let mut writers = thread.join().map_err(|_| anyhow!("the filing thread broke down"))??;
-        for (number, probe) in lost {
-            writers.sample(number, probe)?;
+        for sample in lost {
+            writers.sample(sample)?;
         }
         Ok(writers.samples.flush()?)
     }
@@ -106,12 +109,12 @@ impl Writers {
     fn batch(&mut self, batch: &Batch) -> Result<()> {
         self.counters.append(&batch.counters)?;
         let (mut corrected, mut uncorrected) = (hlog::histogram(), hlog::histogram());
-        for (number, probe) in &batch.probes {
+        for sample @ (_, _, probe) in &batch.probes {
             corrected.saturating_record(probe.received_ns.saturating_sub(probe.due_ns).max(1));
             if probe.closed_loop {
                 uncorrected.saturating_record(probe.received_ns.saturating_sub(probe.sent_ns).max(1));
             }
-            self.sample(*number, *probe)?;
+            self.sample(*sample)?;
         }
         self.samples.flush()?;
         for (tag, histogram) in [(CORRECTED, &corrected), (UNCORRECTED, &uncorrected)] {
@@ -120,10 +123,10 @@ impl Writers {
         Ok(())
     }
 
-    fn sample(&mut self, number: u32, probe: Probe) -> Result<()> {
+    fn sample(&mut self, (pair, number, probe): Sample) -> Result<()> {
         let received_ns = Some(probe.received_ns).filter(|&ns| ns > 0);
         self.samples.number(number.into()).number(probe.due_ns).number(probe.sent_ns).maybe(received_ns);
-        Ok(self.samples.number(probe.closed_loop.into()).end_row()?)
+        Ok(self.samples.number(probe.closed_loop.into()).number(pair.into()).end_row()?)
     }
 }
 

@@ -1,6 +1,6 @@
 //! What the prober prints: the guide's lines, then the whole curve with what it is worth.
 
-use runlog::{Percentiles, ProbeSummary, order};
+use runlog::{FloorSummary, Percentiles, ProbeSummary, order};
 
 use crate::format::duration;
 
@@ -39,6 +39,9 @@ pub(crate) fn curve(summary: &ProbeSummary) -> String {
 fn verdict(summary: &ProbeSummary) -> String {
     let share = |part: u64| 100.0 * part as f64 / summary.sent.max(1) as f64;
     let mut text = format!("latency of {} probes: {} received", summary.sent, summary.received);
+    if summary.pairs > 1 {
+        text += &format!(" by {} pairs", summary.pairs);
+    }
     if summary.lost > 0 {
         text += &format!(", {} lost ({:.2} %; each counts as infinite)", summary.lost, share(summary.lost));
     }
@@ -60,17 +63,50 @@ fn footnotes(summary: &ProbeSummary) -> String {
         highest if highest > 0.0 => format!("p{}", truncated(highest)),
         _ => "none".to_owned(),
     };
-    let lag = &summary.send_lag_us;
+    let (lag, wakeup) = (&summary.send_lag_us, &summary.wakeup_error_us);
     format!(
         "closed loop: {} of the probes, those that a prober which waits for each answer would have sent\n\
          highest percentile that {} probes allow: {highest}\n\
-         sent after the due time by the prober itself: p50 {}, p99 {}, max {}\n",
+         sent after the due time by the prober itself: p50 {}, p99 {}, max {}\n\
+         woken after the timer: p50 {}, p99 {}, max {}\n",
         summary.uncorrected_latency_us.count,
         summary.latency_us.count,
         plain(lag.p50),
         plain(lag.p99),
         plain(lag.max),
-    )
+        plain(wakeup.p50),
+        plain(wakeup.p99),
+        plain(wakeup.max),
+    ) + &summary.floor.as_ref().map_or(String::new(), |floor| floor_lines(floor, &summary.latency_us))
+}
+
+/// How much of the latency is the path and not the broker.
+fn floor_lines(floor: &FloorSummary, latency: &Percentiles) -> String {
+    let plain = |value: Option<f64>| value.map_or("-".to_owned(), duration);
+    let trips = &floor.round_trip_us;
+    let path = if floor.own_loopback {
+        "this machine's loopback (--floor HOST:PORT: the path to the broker)"
+    } else {
+        "the path"
+    };
+    let mut text = match (latency.p50, trips.p50) {
+        (Some(of), Some(floor)) if of.is_finite() => format!("of {}, {} is {path}: ", duration(of), duration(floor)),
+        _ => format!("{path}: "),
+    };
+    text += &format!(
+        "TCP echo at {}, {} round trips of {} bytes, p50 {}, p95 {}, p99 {}, max {}\n",
+        floor.remote,
+        trips.count,
+        floor.message_bytes,
+        plain(trips.p50),
+        plain(trips.p95),
+        plain(trips.p99),
+        plain(trips.max)
+    );
+    if let Some(failure) = &floor.failure {
+        text += &format!("{failure}\n");
+    }
+    text
 }
 
 fn label(quantile: f64) -> String {
@@ -121,5 +157,24 @@ mod tests {
         assert!(row("p99.9").contains("needs 3688 probes"), "{text}");
         assert!(row("max").contains("inf") && row("mean").contains("inf"), "{text}");
         assert!(row("highest percentile").ends_with("2000 probes allow: p99.815"), "{text}");
+    }
+
+    #[test]
+    fn the_path_is_told_from_the_broker() {
+        let trips: Vec<u64> = (1..=400).map(|us| us * 1_000).collect();
+        let mut floor = FloorSummary {
+            remote: "10.0.0.2:7007".to_owned(),
+            message_bytes: 32,
+            round_trip_us: Percentiles::of_sorted(&trips, 0.001, 0),
+            ..FloorSummary::default()
+        };
+        let of = |floor: &FloorSummary| curve(&ProbeSummary { floor: Some(floor.clone()), ..summary(1..=600, 0) });
+        let text = of(&floor);
+        let line = "of 300µs, 200µs is the path: TCP echo at 10.0.0.2:7007, 400 round trips of 32 bytes, p50 200µs";
+        assert!(text.contains(line), "{text}");
+        floor.own_loopback = true;
+        floor.failure = Some("the connection to the echo was closed".to_owned());
+        let text = of(&floor);
+        assert!(text.contains("is this machine's loopback") && text.contains("echo was closed\n"), "{text}");
     }
 }

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use nix::time::{ClockId, clock_gettime};
+use nix::time::{ClockId, clock_getres, clock_gettime};
 
 /// `CLOCK_MONOTONIC` in nanoseconds: the same zero for all processes of one boot of one host (of one time namespace).
 pub fn mono_ns() -> u64 {
@@ -15,6 +15,12 @@ pub fn mono_ns() -> u64 {
 /// `CLOCK_REALTIME` in nanoseconds since 1970-01-01T00:00:00Z.
 pub fn wall_ns() -> u64 {
     read(ClockId::CLOCK_REALTIME)
+}
+
+/// The smallest step of [`mono_ns`] that the kernel claims, ns.
+pub fn resolution_ns() -> u64 {
+    let step = clock_getres(ClockId::CLOCK_MONOTONIC).expect("every Linux has the clocks of this module");
+    step.tv_sec() as u64 * NS_PER_S + step.tv_nsec() as u64
 }
 
 /// CPU time that this process has used, all threads, ns.

@@ -246,6 +246,8 @@ pub const SAMPLES: &[Column] = &[
     Column { name: "received_ns", kind: Kind::Stamp },
     // 1 for a probe that a prober which waits for each answer would have sent too, else 0.
     Column { name: "closed_loop", kind: Kind::Gauge },
+    // The pair of publisher and subscriber, from 0; each counts its own sequence.
+    Column { name: "pair", kind: Kind::Gauge },
 ];
 
 fn is_core_column(name: &str) -> bool {

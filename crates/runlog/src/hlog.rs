@@ -25,8 +25,11 @@ pub const CORRECTED: &str = "corrected";
 /// Tag of latencies from the actual send; the prober's are of those probes only that a closed loop would have sent.
 pub const UNCORRECTED: &str = "uncorrected";
 
+/// Latencies in ns.
+pub type Latencies = Histogram<u64>;
+
 /// An empty histogram for latencies in ns: three significant digits (error below 0.1 %), up to [`VALUE_NS_MAX`].
-pub fn histogram() -> Histogram<u64> {
+pub fn histogram() -> Latencies {
     Histogram::new_with_bounds(1, VALUE_NS_MAX, 3).expect("constant bounds that the library accepts")
 }
 

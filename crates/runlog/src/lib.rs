@@ -55,7 +55,7 @@ pub use event::{Edge, Event, EventKind};
 pub use meta::{HostManifest, Meta, ProcessManifest};
 pub use name::{Context, Role};
 pub use read::{Format, Run, discover};
-pub use summary::{CollectSummary, LoadSummary, Percentiles, ProbeSummary, Summary};
+pub use summary::{CollectSummary, FloorSummary, LoadSummary, Percentiles, ProbeSummary, Summary};
 pub use write::RunDir;
 
 /// The git commit that the tools were built from, when the build was told (`GIT_COMMIT=... cargo build`).

@@ -10,52 +10,43 @@ use crate::order;
 
 /// A distribution in ten numbers, in the unit of the field that holds it.
 ///
-/// A percentile that the count does not allow ([`order::allows`]) is null. What was lost counts as infinite, and an
-/// infinite value stands in JSON as the text `"inf"`.
+/// A percentile that the count does not allow ([`order::allows`]) is `None`; what was lost counts as infinite. JSON shows
+/// either as null, and `null_because` beside it says which of them, and why.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(from = "Written", into = "Written")]
 pub struct Percentiles {
     /// Samples, the lost ones included.
     pub count: u64,
     /// The smallest.
-    #[serde(with = "maybe_infinite")]
     pub min: Option<f64>,
     /// The arithmetic mean.
-    #[serde(with = "maybe_infinite")]
     pub mean: Option<f64>,
     /// The median.
-    #[serde(with = "maybe_infinite")]
     pub p50: Option<f64>,
     /// 75 %.
-    #[serde(with = "maybe_infinite")]
     pub p75: Option<f64>,
     /// 90 %.
-    #[serde(with = "maybe_infinite")]
     pub p90: Option<f64>,
     /// 95 %.
-    #[serde(with = "maybe_infinite")]
     pub p95: Option<f64>,
     /// 99 %.
-    #[serde(with = "maybe_infinite")]
     pub p99: Option<f64>,
     /// 99.9 %.
-    #[serde(with = "maybe_infinite")]
     pub p999: Option<f64>,
     /// The largest.
-    #[serde(with = "maybe_infinite")]
     pub max: Option<f64>,
     /// The 95 % confidence interval of each percentile that the count allows, by the percentile's name (`p50`).
     pub ci95: BTreeMap<String, Interval>,
 }
 
-/// Both ends of a confidence interval.
+/// Both ends of a confidence interval. An infinite end stands in JSON as null.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Interval {
     /// Lower end.
-    #[serde(with = "maybe_infinite")]
+    #[serde(with = "infinite_or_null")]
     pub low: Option<f64>,
     /// Upper end.
-    #[serde(with = "maybe_infinite")]
+    #[serde(with = "infinite_or_null")]
     pub high: Option<f64>,
 }
 
@@ -264,8 +255,12 @@ pub struct ProbeSummary {
     pub qos: u8,
     /// Bytes of payload.
     pub payload_bytes: u64,
-    /// Probes sent before the measured ones and left out.
+    /// Probes sent before the measured ones and left out, of each pair.
     pub warmup: u64,
+    /// Pairs of publisher and subscriber that probed side by side; the figures are of all of them.
+    pub pairs: u64,
+    /// What spoke MQTT: `native` or `rumqttc`.
+    pub client: String,
     /// From the due time to the receipt, us.
     pub latency_us: Percentiles,
     /// From the actual send to the receipt, us, of only those probes that were sent while no other of them was under way:
@@ -273,12 +268,32 @@ pub struct ProbeSummary {
     pub uncorrected_latency_us: Percentiles,
     /// From the due time to the actual send, us: what the prober's own machine adds.
     pub send_lag_us: Percentiles,
+    /// From the moment for which a timer was set to the moment at which the prober ran, us.
+    pub wakeup_error_us: Percentiles,
+    /// TCP echoes between the probes: what the path takes without a broker. Absent when switched off.
+    pub floor: Option<FloorSummary>,
     /// The highest percentile (0 to 100) that the count allows.
     pub highest_percentile: f64,
     /// From the first due time to the end, s.
     pub elapsed_s: f64,
     /// CPU time of the prober, us.
     pub self_cpu_us: u64,
+}
+
+/// The round trips of a TCP echo.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct FloorSummary {
+    /// Who echoed.
+    pub remote: String,
+    /// Whether it was the prober's own echo on this machine's loopback, which says nothing about the network.
+    pub own_loopback: bool,
+    /// Bytes of a message.
+    pub message_bytes: u64,
+    /// From the send to the receipt, us.
+    pub round_trip_us: Percentiles,
+    /// Why the echo ended before the run did.
+    pub failure: Option<String>,
 }
 
 /// `summary.json` of the collector.
@@ -334,31 +349,108 @@ impl Summary {
     }
 }
 
-/// JSON has no infinity; the text `"inf"` stands for it.
-mod maybe_infinite {
+/// [`Percentiles`] as they stand in a file.
+#[derive(Default, Serialize, Deserialize)]
+#[serde(default)]
+struct Written {
+    count: u64,
+    min: Option<Figure>,
+    mean: Option<Figure>,
+    p50: Option<Figure>,
+    p75: Option<Figure>,
+    p90: Option<Figure>,
+    p95: Option<Figure>,
+    p99: Option<Figure>,
+    p999: Option<Figure>,
+    max: Option<Figure>,
+    ci95: BTreeMap<String, Interval>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    null_because: BTreeMap<String, String>,
+}
+
+/// A number, or the text `"inf"` that files of version 0.1.0 have.
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum Figure {
+    Number(f64),
+    Text(String),
+}
+
+impl From<Percentiles> for Written {
+    fn from(of: Percentiles) -> Written {
+        let mut null_because = BTreeMap::new();
+        let mut figure = |name: &str, value: Option<f64>| match value {
+            Some(value) if value.is_infinite() => {
+                null_because.insert(name.to_owned(), INFINITE.to_owned());
+                None
+            }
+            Some(value) => Some(Figure::Number(value)),
+            None => {
+                let quantile = Percentiles::QUANTILES.iter().find(|(known, _)| *known == name);
+                let why = match quantile {
+                    Some((_, quantile)) => {
+                        format!("{} samples are too few: needs {}", of.count, order::samples_needed(*quantile))
+                    }
+                    None => "no samples".to_owned(),
+                };
+                null_because.insert(name.to_owned(), why);
+                None
+            }
+        };
+        let [min, mean, max] =
+            [("min", of.min), ("mean", of.mean), ("max", of.max)].map(|(name, value)| figure(name, value));
+        let quantiles = [of.p50, of.p75, of.p90, of.p95, of.p99, of.p999];
+        let mut at = 0;
+        let [p50, p75, p90, p95, p99, p999] = quantiles.map(|value| {
+            at += 1;
+            figure(Percentiles::QUANTILES[at - 1].0, value)
+        });
+        Written { count: of.count, min, mean, p50, p75, p90, p95, p99, p999, max, ci95: of.ci95, null_because }
+    }
+}
+
+impl From<Written> for Percentiles {
+    fn from(written: Written) -> Percentiles {
+        let reasons = written.null_because;
+        let value = |name: &str, figure: Option<Figure>| match figure {
+            Some(Figure::Number(value)) => Some(value),
+            Some(Figure::Text(_)) => Some(f64::INFINITY),
+            None => (reasons.get(name).map(String::as_str) == Some(INFINITE)).then_some(f64::INFINITY),
+        };
+        Percentiles {
+            count: written.count,
+            min: value("min", written.min),
+            mean: value("mean", written.mean),
+            p50: value("p50", written.p50),
+            p75: value("p75", written.p75),
+            p90: value("p90", written.p90),
+            p95: value("p95", written.p95),
+            p99: value("p99", written.p99),
+            p999: value("p999", written.p999),
+            max: value("max", written.max),
+            ci95: written.ci95,
+        }
+    }
+}
+
+/// Why an infinite figure is null: JSON has no infinity.
+const INFINITE: &str = "infinite: it falls among what was lost";
+
+/// The end of an interval that exists is a number, so that null can stand for infinity.
+mod infinite_or_null {
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-    #[derive(Serialize, Deserialize)]
-    #[serde(untagged)]
-    enum Form {
-        Number(f64),
-        Text(String),
-    }
+    use super::Figure;
 
     pub(super) fn serialize<S: Serializer>(value: &Option<f64>, serializer: S) -> Result<S::Ok, S::Error> {
-        let form = |value: f64| if value.is_infinite() { Form::Text("inf".to_owned()) } else { Form::Number(value) };
-        value.filter(|value| !value.is_nan()).map(form).serialize(serializer)
+        value.filter(|value| value.is_finite()).serialize(serializer)
     }
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<f64>, D::Error> {
-        match Option::<Form>::deserialize(deserializer)? {
-            None => Ok(None),
-            Some(Form::Number(value)) => Ok(Some(value)),
-            Some(Form::Text(text)) if text == "inf" => Ok(Some(f64::INFINITY)),
-            Some(Form::Text(text)) => {
-                Err(serde::de::Error::custom(format!("{text:?} is neither a number nor \"inf\"")))
-            }
-        }
+        Ok(Some(match Option::<Figure>::deserialize(deserializer)? {
+            Some(Figure::Number(value)) => value,
+            Some(Figure::Text(_)) | None => f64::INFINITY,
+        }))
     }
 }
 
@@ -393,8 +485,12 @@ mod tests {
         assert_eq!((lossy.mean, lossy.max), (Some(f64::INFINITY), Some(f64::INFINITY)));
         assert_eq!(lossy.ci95["p99"].high, Some(f64::INFINITY));
         let text = serde_json::to_string(&lossy).unwrap();
-        assert!(text.contains(r#""max":"inf""#) && text.contains(r#""p999":null"#), "{text}");
+        assert!(text.contains(r#""max":null"#) && text.contains(r#""p999":null"#), "{text}");
+        assert!(text.contains(r#""max":"infinite: it falls among what was lost""#), "{text}");
+        assert!(text.contains(r#""p999":"1000 samples are too few: needs 3688""#), "{text}");
         assert_eq!(serde_json::from_str::<Percentiles>(&text).unwrap(), lossy);
+        let older: Percentiles = serde_json::from_str(r#"{"count":7,"max":"inf","p99":null}"#).unwrap();
+        assert_eq!((older.count, older.max, older.p99), (7, Some(f64::INFINITY), None));
     }
 
     #[test]

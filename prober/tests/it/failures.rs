@@ -7,7 +7,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use runlog::table::Table;
 
-use crate::support::{Mosquitto, Probed, Prober, has_event, wait_for};
+use crate::support::{Broker, Probed, Prober, wait_for};
 
 #[test]
 fn nobody_listens() {
@@ -34,7 +34,7 @@ fn a_host_without_a_name() {
 
 #[test]
 fn a_broker_that_lets_nobody_in() {
-    let Some(broker) = Mosquitto::with_setting("allow_anonymous false") else { return };
+    let broker = Broker::mosquitto_with("allow_anonymous false");
     for version in ["3", "4", "5"] {
         let message = Prober::new(broker.port, &["-V", version]).run().failed().stderr();
         assert!(message.contains("subscriber: the broker refused the connection: not authorized"), "{message}");
@@ -52,7 +52,7 @@ fn a_directory_that_is_in_use() {
 
 #[test]
 fn a_broker_that_dies_midway() {
-    let Some(broker) = Mosquitto::start() else { return };
+    let broker = Broker::mosquitto();
     let probed = interrupted(broker.port, |_| broker.signal(Signal::SIGKILL));
     let message = probed.stderr();
     assert!(message.contains("the broker closed the connection") || message.contains("broke"), "{message}");
@@ -61,7 +61,7 @@ fn a_broker_that_dies_midway() {
 
 #[test]
 fn sigterm_midway() {
-    let Some(broker) = Mosquitto::start() else { return };
+    let broker = Broker::mosquitto();
     let probed = interrupted(broker.port, |prober| kill(prober, Signal::SIGTERM).unwrap());
     assert!(probed.stderr().contains("stopped by SIGTERM"), "{}", probed.stderr());
     assert_eq!(probed.summary().lost, 0, "what was under way had time to come back");
@@ -69,10 +69,8 @@ fn sigterm_midway() {
 
 #[test]
 fn a_broker_that_falls_silent_loses_probes_which_count_as_infinite() {
-    let Some(broker) = Mosquitto::start() else { return };
-    let mut prober = Prober::new(broker.port, &["-n", "100", "-i", "5", "--timeout", "300ms"]);
-    let child = prober.command.spawn().unwrap();
-    wait_for("first probe", || has_event(&prober.run_dir(), "measure").then_some(()));
+    let broker = Broker::mosquitto();
+    let (prober, child) = Prober::new(broker.port, &["-n", "100", "-i", "5", "--timeout", "300ms"]).measuring();
     broker.signal(Signal::SIGSTOP);
     let probed = prober.probed(child.wait_with_output().unwrap());
     let summary = probed.summary();
@@ -80,9 +78,43 @@ fn a_broker_that_falls_silent_loses_probes_which_count_as_infinite() {
     assert!(summary.lost > 0);
     assert_eq!((summary.latency_us.count, summary.latency_us.max), (100, Some(f64::INFINITY)));
     assert!(probed.stdout().contains("Max: inf") && probed.stdout().contains("lost"), "{}", probed.stdout());
+    let json = std::fs::read_to_string(probed.run.path.join("summary.json")).unwrap();
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    let latency = &json["latency_us"];
+    assert!(latency["max"].is_null(), "{latency}");
+    assert_eq!(latency["null_because"]["max"], "infinite: it falls among what was lost");
     let received = Table::load(probed.run.samples_path()).unwrap().numbers("received_ns").unwrap();
     assert_eq!(received.iter().filter(|stamp| stamp.is_none()).count() as u64, summary.lost);
     broker.signal(Signal::SIGCONT);
+}
+
+#[test]
+fn nobody_echoes() {
+    let broker = Broker::mosquitto();
+    let nowhere = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let message = Prober::new(broker.port, &["--floor", &nowhere.to_string()]).run().failed().stderr();
+    let expected =
+        format!("cannot connect to the echo at {nowhere} (start one there: collector --echo {})", nowhere.port());
+    assert!(message.contains(&expected), "{message}");
+}
+
+#[test]
+fn a_source_address_of_somebody_else() {
+    let message = Prober::new(1, &["--ifaddr", "192.0.2.1"]).command.output().unwrap().stderr;
+    let message = String::from_utf8_lossy(&message).into_owned();
+    assert!(message.contains("192.0.2.1 is not an address of this host"), "{message}");
+}
+
+#[test]
+fn a_password_stays_out_of_the_run_directory() {
+    let broker = Broker::mosquitto();
+    let probed = Prober::new(broker.port, &["-n", "50", "-i", "1", "-u", "me", "-P", "sesame"]).run().succeeded();
+    for entry in std::fs::read_dir(&probed.run.path).unwrap() {
+        let path = entry.unwrap().path();
+        let bytes = std::fs::read(&path).unwrap();
+        assert!(!bytes.windows(6).any(|window| window == b"sesame"), "{}", path.display());
+    }
+    assert!(!probed.stderr().contains("sesame"));
 }
 
 /// A long run that something interrupts after its first second, and that must fail and keep what it measured.

@@ -10,39 +10,55 @@ use nix::unistd::Pid;
 use runlog::{ProbeSummary, Run, Summary};
 use tempfile::TempDir;
 
-/// A Mosquitto of this test alone; killed when the test ends.
-pub(crate) struct Mosquitto {
+/// A broker of this test alone; killed when the test ends.
+pub(crate) struct Broker {
     child: Child,
     pub(crate) port: u16,
     _config: TempDir,
 }
 
-impl Mosquitto {
-    /// Starts one that lets everybody in; `None`, and a visible line, where it is not installed.
-    pub(crate) fn start() -> Option<Mosquitto> {
-        Mosquitto::with_setting("allow_anonymous true")
+impl Broker {
+    /// Starts a Mosquitto that lets everybody in.
+    pub(crate) fn mosquitto() -> Broker {
+        Broker::mosquitto_with("allow_anonymous true")
     }
 
-    /// Starts one with a further line of configuration.
-    pub(crate) fn with_setting(setting: &str) -> Option<Mosquitto> {
+    /// Starts a Mosquitto with further lines of configuration.
+    pub(crate) fn mosquitto_with(settings: &str) -> Broker {
+        Broker::start(|port, config| {
+            let file = config.join("mosquitto.conf");
+            std::fs::write(&file, format!("listener {port} 127.0.0.1\n{settings}\n")).unwrap();
+            let mut command = Command::new("mosquitto");
+            command.arg("-c").arg(&file);
+            command
+        })
+    }
+
+    /// Starts the broker of this workspace, which lies beside the prober once the workspace is built.
+    pub(crate) fn ours() -> Broker {
+        let program = Path::new(env!("CARGO_BIN_EXE_prober")).with_file_name("broker");
+        assert!(program.exists(), "{} is absent: cargo build -p broker", program.display());
+        Broker::start(|port, _| {
+            let mut command = Command::new(&program);
+            command.args(["--listen", &format!("tcp://127.0.0.1:{port}")]);
+            command
+        })
+    }
+
+    fn start(command: impl Fn(u16, &Path) -> Command) -> Broker {
         // A port that is free now may be taken a moment later.
         for _ in 0..20 {
             let config = tempfile::tempdir().unwrap();
             let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-            let file = config.path().join("mosquitto.conf");
-            std::fs::write(&file, format!("listener {port} 127.0.0.1\n{setting}\n")).unwrap();
-            let mut command = Command::new("mosquitto");
-            command.arg("-c").arg(&file).stdout(Stdio::null()).stderr(Stdio::null());
-            let Ok(child) = command.spawn() else {
-                eprintln!("SKIPPED: mosquitto is not installed");
-                return None;
-            };
-            let mut broker = Mosquitto { child, port, _config: config };
+            let mut command = command(port, config.path());
+            let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+            let child = child.unwrap_or_else(|error| panic!("{command:?}: {error} (apt-get install mosquitto)"));
+            let mut broker = Broker { child, port, _config: config };
             if broker.is_up() {
-                return Some(broker);
+                return broker;
             }
         }
-        panic!("mosquitto does not start on any of 20 free ports");
+        panic!("the broker does not start on any of 20 free ports");
     }
 
     /// Sends it a signal.
@@ -51,7 +67,7 @@ impl Mosquitto {
     }
 
     fn is_up(&mut self) -> bool {
-        wait_for("mosquitto", || {
+        wait_for("broker", || {
             let ended = self.child.try_wait().unwrap().is_some();
             let up = TcpStream::connect(("127.0.0.1", self.port)).is_ok();
             (ended || up).then_some(up && !ended)
@@ -59,7 +75,7 @@ impl Mosquitto {
     }
 }
 
-impl Drop for Mosquitto {
+impl Drop for Broker {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
@@ -83,6 +99,13 @@ impl Prober {
 
     pub(crate) fn run_dir(&self) -> PathBuf {
         self.root.path().join("run")
+    }
+
+    /// Starts it and waits for its first measured probe.
+    pub(crate) fn measuring(mut self) -> (Prober, Child) {
+        let child = self.command.spawn().unwrap();
+        wait_for("first probe", || has_event(&self.run_dir(), "measure").then_some(()));
+        (self, child)
     }
 
     /// Runs to the end, whatever it is.

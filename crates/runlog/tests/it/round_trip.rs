@@ -67,8 +67,8 @@ fn a_row_of_the_wrong_length_is_refused_and_leaves_no_trace() {
     let run = RunDir::create(root.path().join("run")).unwrap();
     let mut samples = run.samples_writer().unwrap();
     samples.number(1).number(2);
-    assert!(samples.end_row().unwrap_err().to_string().contains("2 cells under a header of 5"));
-    samples.number(0).number(1).number(2).maybe(None).number(0).end_row().unwrap();
+    assert!(samples.end_row().unwrap_err().to_string().contains("2 cells under a header of 6"));
+    samples.number(0).number(1).number(2).maybe(None).number(0).number(0).end_row().unwrap();
     samples.flush().unwrap();
     let table = runlog::table::Table::load(run.path().join("samples.csv")).unwrap();
     assert_eq!((table.rows, table.warnings.len()), (1, 0));
