@@ -10,6 +10,8 @@ use anyhow::{Context, Result, bail};
 use clap::{Parser, Subcommand, ValueEnum};
 use runlog::{Run, Warning};
 
+use crate::audit::{self, Severity};
+use crate::claims::{self, ClaimsFile, Evidence};
 use crate::rates;
 use crate::report;
 use crate::summary::{self, RunSummary};
@@ -52,6 +54,33 @@ enum Command {
         #[arg(long, value_enum, default_value_t = Format::Md)]
         format: Format,
     },
+    /// List the flaws that the data of a benchmark shows, with evidence and consequence
+    Audit {
+        /// Run directories, or directories that hold some at any depth
+        #[arg(required = true, value_name = "DIR")]
+        dirs: Vec<PathBuf>,
+        /// Form of the output
+        #[arg(long, value_enum, default_value_t = Format::Md)]
+        format: Format,
+        /// Claims files to compare the runs with, instead of the published figures that this program carries
+        #[arg(long, value_name = "FILE.toml")]
+        against: Vec<PathBuf>,
+        /// Fail when there is a finding of this severity or a higher one
+        #[arg(long, value_enum, value_name = "SEVERITY")]
+        fail_on: Option<FailOn>,
+    },
+    /// Judge published figures by runs: reproduced, within tolerance, not reproduced, not testable
+    Claims {
+        /// The claims file, see docs/claims.md; published ones are in results/published
+        #[arg(value_name = "FILE.toml")]
+        file: PathBuf,
+        /// Run directories, or directories that hold some at any depth
+        #[arg(required = true, value_name = "DIR")]
+        dirs: Vec<PathBuf>,
+        /// Form of the output
+        #[arg(long, value_enum, default_value_t = Format::Md)]
+        format: Format,
+    },
     /// Make the report of an A/B experiment: one HTML page, and the same figures as JSON and Markdown beside it
     Report {
         /// Directory of the experiment, as a playbook wrote it
@@ -72,10 +101,23 @@ enum Format {
     Json,
 }
 
+/// From which severity on an audit fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum FailOn {
+    /// Figures that mean something else than they say
+    High,
+    /// Also biased figures
+    Medium,
+    /// Any finding
+    Low,
+}
+
 fn run(arguments: Arguments) -> Result<()> {
     match arguments.command {
         Command::Rates { raw, output } => run_rates(&raw, output.as_deref()),
         Command::Summary { dirs, format } => run_summary(&dirs, format),
+        Command::Audit { dirs, format, against, fail_on } => run_audit(&dirs, format, &against, fail_on),
+        Command::Claims { file, dirs, format } => run_claims(&file, &dirs, format),
         Command::Report { dir, output } => run_report(&dir, output.as_deref()),
     }
 }
@@ -113,6 +155,50 @@ fn run_summary(dirs: &[PathBuf], format: Format) -> Result<()> {
     if failed > 0 {
         bail!("{failed} of {} runs could not be read; the others are above", failed + summaries.len());
     }
+    Ok(())
+}
+
+fn run_audit(dirs: &[PathBuf], format: Format, against: &[PathBuf], fail_on: Option<FailOn>) -> Result<()> {
+    let published = match against {
+        [] => ClaimsFile::shipped(),
+        files => files.iter().map(|file| ClaimsFile::read(file)).collect::<Result<_>>()?,
+    };
+    let audit = audit::examine(&Evidence::of(&discover(dirs)?), &published);
+    print!(
+        "{}",
+        match format {
+            Format::Md => audit::render::markdown(&audit),
+            Format::Csv => audit::render::csv(&audit),
+            Format::Json => serde_json::to_string_pretty(&audit)? + "\n",
+        }
+    );
+    if !audit.unread.is_empty() {
+        bail!("{} runs could not be read whole: {}", audit.unread.len(), audit.unread.join("; "));
+    }
+    let limit = match fail_on {
+        None => return Ok(()),
+        Some(FailOn::High) => Severity::High,
+        Some(FailOn::Medium) => Severity::Medium,
+        Some(FailOn::Low) => Severity::Low,
+    };
+    let grave = audit.findings.iter().filter(|finding| finding.severity <= limit).count();
+    if grave > 0 {
+        bail!("{grave} findings of severity {} or higher, see above", limit.word());
+    }
+    Ok(())
+}
+
+fn run_claims(file: &Path, dirs: &[PathBuf], format: Format) -> Result<()> {
+    let file = ClaimsFile::read(file)?;
+    let judged = claims::judge(&file, &discover(dirs)?);
+    print!(
+        "{}",
+        match format {
+            Format::Md => claims::render::markdown(&file.title, &judged),
+            Format::Csv => claims::render::csv(&judged),
+            Format::Json => serde_json::to_string_pretty(&judged)? + "\n",
+        }
+    );
     Ok(())
 }
 

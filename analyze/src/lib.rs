@@ -9,12 +9,18 @@
 //! - [`phases`]: which part of a run is the measured one.
 //! - [`rates`]: `analyze rates`, counters turned into rates.
 //! - [`summary`]: `analyze summary`, one run in a few windows.
+//! - [`reading`]: a run read once, for those that look at many runs from many sides.
+//! - [`claims`]: `analyze claims`, published figures against runs.
+//! - [`audit`]: `analyze audit`, the flaws of a benchmark that its data shows.
 //! - [`report`]: `analyze report`, an A/B experiment as a page.
 //! - [`cli`]: the command line.
 
+pub mod audit;
+pub mod claims;
 pub mod cli;
 pub mod phases;
 pub mod rates;
+pub mod reading;
 pub mod report;
 pub mod series;
 pub mod stats;

@@ -118,23 +118,29 @@ pub fn of_run(run: &Run) -> Result<(RunSummary, Vec<Warning>)> {
         return Ok((identified(run, None, no_raw), Vec::new()));
     }
     let series = Series::read(&raw)?;
-    let rows = plateau(run, &series);
-    let mut doubts = time_doubts(&series);
+    let summary = of_series(run, &series);
+    Ok((summary, series.warnings))
+}
+
+/// Sums up a run whose samples have been read.
+pub fn of_series(run: &Run, series: &Series) -> RunSummary {
+    let rows = plateau(run, series);
+    let mut doubts = time_doubts(series);
     let whole = 0..series.intervals.len();
     let windows = Windows {
-        tail60: published(&series, Rule::Tail60),
-        rows60: published(&series, Rule::Rows60),
-        trim20_90: published(&series, Rule::Trim20To90),
-        plateau: ours(&series, rows.clone().unwrap_or(whole)),
+        tail60: published(series, Rule::Tail60),
+        rows60: published(series, Rule::Rows60),
+        trim20_90: published(series, Rule::Trim20To90),
+        plateau: ours(series, rows.clone().unwrap_or(whole)),
     };
     if rows.is_none() {
         doubts.push(Doubt { code: "no-load", message: "no load found: plateau is the whole run".to_owned() });
     }
     doubts.extend(window_doubts(&windows, series.clock));
     doubts.extend(series.warnings.iter().map(|w| Doubt { code: "input", message: w.to_string() }));
-    let mut summary = identified(run, Some((&series, windows)), doubts);
+    let mut summary = identified(run, Some((series, windows)), doubts);
     summary.samples = series.table.rows();
-    Ok((summary, series.warnings))
+    summary
 }
 
 /// The target's name: what the playbook said, else the second word of a tag such as `A-axmq-qos0-256-1to10-run1`.
@@ -148,7 +154,7 @@ pub fn target(run: &Run) -> Option<String> {
 }
 
 /// The intervals of the measured phase, or of the load where no phase is marked; `None` when there is neither.
-fn plateau(run: &Run, series: &Series) -> Option<Range<usize>> {
+pub fn plateau(run: &Run, series: &Series) -> Option<Range<usize>> {
     if let Some(span) = phases::measured(run) {
         let rows = series.intervals_between(span.begin_mono_ns, span.end_mono_ns);
         if !rows.is_empty() {
@@ -338,7 +344,8 @@ pub fn csv(summaries: &[RunSummary]) -> String {
     text
 }
 
-fn quoted(text: &str) -> String {
+/// A cell of a CSV file.
+pub fn quoted(text: &str) -> String {
     if text.contains([',', '"', '\n']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text.to_owned() }
 }
 
@@ -347,7 +354,8 @@ fn push(text: &mut String, arguments: std::fmt::Arguments) {
 }
 
 /// The tool whose runs hold samples.
-const COLLECTOR: &str = "collector";
-const PLATEAU: &str = "plateau";
+pub const COLLECTOR: &str = "collector";
+/// Name of our own window.
+pub const PLATEAU: &str = "plateau";
 /// Traffic below this is a host's own chatter, packets/s.
 const IDLE_PACKETS_PER_S: f64 = 100.0;

@@ -102,6 +102,11 @@ impl Run {
         Run { format, role, tag: tag.unwrap_or(folder), utc, context, meta, guide_meta, warnings, path }
     }
 
+    /// Path of the file that the metadata is in: `meta.json`, or the guide's `meta.txt`.
+    pub fn manifest_path(&self) -> PathBuf {
+        self.path.join(if self.format == Format::Guide { write::GUIDE_META } else { write::META })
+    }
+
     /// Path of `raw.csv`, whether it exists or not; likewise the others.
     pub fn raw_path(&self) -> PathBuf {
         self.path.join(write::RAW)
