@@ -5,7 +5,7 @@
 //! because these parts are here. In the order in which a connection meets them:
 //!
 //! - [`limits`]: may this process open so many connections at all;
-//! - [`source`]: from which addresses and ports connections are made;
+//! - [`source`]: from which addresses and ports connections are made; [`occupied`]: which of them are taken;
 //! - [`socket`]: connecting, listening and resetting without blocking;
 //! - [`transport`]: what carries the bytes: plain TCP, [`tls`], [`websocket`], or the one over the other;
 //! - [`buffer`]: input and output buffers that only a busy connection owns;
@@ -17,6 +17,7 @@ pub mod alarm;
 pub mod buffer;
 pub mod limits;
 pub mod mailbox;
+pub mod occupied;
 pub mod socket;
 pub mod source;
 pub mod tls;

@@ -9,12 +9,13 @@
 //! Sockets are bound with `SO_REUSEADDR`: it lets a later run use the ports that an earlier one left in `TIME_WAIT`,
 //! and lets one port serve connections to different destinations.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
+use crate::occupied::Occupied;
 use crate::socket::{self, Connect};
 
 /// Why connections cannot be planned.
@@ -22,7 +23,9 @@ use crate::socket::{self, Connect};
 pub enum SourceError {
     /// A part of a source list is not an address, a range or a network.
     #[error(
-        "`{0}` is not a source address: give addresses, ranges (10.0.0.1-20) or networks (10.0.0.0/24), separated by commas"
+        "`{0}` is not a source address: give addresses, ranges (10.0.0.1-20), networks (10.0.0.0/24) or interface names \
+         (this host has: {interfaces}), separated by commas",
+        interfaces = interface_names()
     )]
     NotAnAddress(String),
     /// A list names more addresses than anyone has.
@@ -47,8 +50,10 @@ pub enum SourceError {
     /// There are fewer pairs than connections.
     #[error(
         "{wanted} connections to {remote} need more source ports than there are: {addrs} address(es) with {ports} ports \
-         each give {}; add source addresses with --ifaddr",
-        addrs * ports
+         each give {}{}; add {} source address(es) with --ifaddr",
+        addrs * ports - taken,
+        if *taken > 0 { format!(", as {taken} are taken or in TIME_WAIT (`ss -tan dst {remote}` lists them)") } else { String::new() },
+        (wanted + taken).div_ceil((*ports).max(1)) - addrs
     )]
     Shortage {
         /// Connections asked for.
@@ -59,6 +64,8 @@ pub enum SourceError {
         addrs: usize,
         /// Ports that each of them has.
         ports: usize,
+        /// Pairs that others use.
+        taken: usize,
     },
     /// The kernel has no route, so that no source address can be found.
     #[error("no route to {remote}: {error}")]
@@ -81,15 +88,23 @@ pub enum SourceError {
 /// Most addresses that one list may name.
 pub const MAX_ADDRS: usize = 65_536;
 
-/// Reads a list of source addresses: addresses, ranges (`10.0.0.1-20`, `10.0.0.1-10.0.1.20`) and networks
-/// (`10.0.0.0/24`, without its network and broadcast address), separated by commas; in the order given, each once.
+/// Reads a list of source addresses: addresses, ranges (`10.0.0.1-20`, `10.0.0.1-10.0.1.20`), networks
+/// (`10.0.0.0/24`, without its network and broadcast address) and names of interfaces of this host (`eth0`: its IPv4
+/// addresses, or those of IPv6 with global scope where it has none), separated by commas; in the order given, each once.
 ///
 /// # Errors
 /// [`SourceError::NotAnAddress`], [`SourceError::TooMany`].
 pub fn parse_list(list: &str) -> Result<Vec<IpAddr>, SourceError> {
     let mut addrs = Vec::new();
     for part in list.split(',').map(str::trim) {
-        let (first, last) = parse_part(part).ok_or_else(|| SourceError::NotAnAddress(part.to_owned()))?;
+        let Some((first, last)) = parse_part(part) else {
+            let of_interface = interface_addrs(part);
+            if of_interface.is_empty() {
+                return Err(SourceError::NotAnAddress(part.to_owned()));
+            }
+            addrs.extend(of_interface);
+            continue;
+        };
         let count = last.checked_sub(first).ok_or_else(|| SourceError::NotAnAddress(part.to_owned()))?;
         if count >= MAX_ADDRS as u128 || addrs.len() + count as usize >= MAX_ADDRS {
             return Err(SourceError::TooMany(part.to_owned()));
@@ -97,7 +112,7 @@ pub fn parse_list(list: &str) -> Result<Vec<IpAddr>, SourceError> {
         let v4 = !part.contains(':');
         addrs.extend((first..=last).map(|bits| to_addr(bits, v4)));
     }
-    let mut seen = std::collections::HashSet::new();
+    let mut seen = HashSet::new();
     addrs.retain(|addr| seen.insert(*addr));
     Ok(addrs)
 }
@@ -165,6 +180,8 @@ pub struct Wanted<'a> {
     pub workers: usize,
     /// Where in the port range to start, so that several processes do not all try the same ports first.
     pub rotation: usize,
+    /// Pairs that are taken already.
+    pub occupied: &'a Occupied,
 }
 
 /// A plan for one destination, divided among the workers.
@@ -176,6 +193,8 @@ pub struct Planned {
     pub beyond_local_range: bool,
     /// Source addresses in use.
     pub addrs: Vec<IpAddr>,
+    /// Pairs that can be planned: of the addresses in use, all ports that nobody holds.
+    pub free: usize,
 }
 
 /// Plans pairs for `wanted`.
@@ -196,15 +215,19 @@ pub fn plan(wanted: &Wanted, space: &PortSpace) -> Result<Planned, SourceError> 
         let rotation = wanted.rotation % ports.len();
         ports.rotate_left(rotation);
     }
-    let beyond_local_range = addrs.len() * ports.len() < wanted.connections;
+    let beyond_local_range =
+        addrs.len() * ports.len() - count_taken(wanted.occupied, &addrs, &ports) < wanted.connections;
     if beyond_local_range {
         ports.extend(outside);
     }
-    if addrs.len() * ports.len() < wanted.connections {
+    let taken = count_taken(wanted.occupied, &addrs, &ports);
+    let free = addrs.len() * ports.len() - taken;
+    if free < wanted.connections {
         let (wanted, remote) = (wanted.connections, wanted.remote);
-        return Err(SourceError::Shortage { wanted, remote, addrs: addrs.len(), ports: ports.len() });
+        return Err(SourceError::Shortage { wanted, remote, addrs: addrs.len(), ports: ports.len(), taken });
     }
     let ports: Arc<[u16]> = ports.into();
+    let occupied = Arc::new(wanted.occupied.clone());
     let worker = |index| SourcePlan {
         cursors: addrs.iter().map(|&addr| Cursor { addr, next: index }).collect(),
         ports: ports.clone(),
@@ -213,8 +236,9 @@ pub fn plan(wanted: &Wanted, space: &PortSpace) -> Result<Planned, SourceError> 
         turn: 0,
         returned: VecDeque::new(),
         skipped: 0,
+        occupied: occupied.clone(),
     };
-    Ok(Planned { workers: (0..wanted.workers).map(worker).collect(), beyond_local_range, addrs: addrs.clone() })
+    Ok(Planned { workers: (0..wanted.workers).map(worker).collect(), beyond_local_range, addrs: addrs.clone(), free })
 }
 
 /// One worker's share of the pairs for one destination.
@@ -228,6 +252,8 @@ pub struct SourcePlan {
     /// Pairs of ended connections, used again when the fresh ones run out.
     returned: VecDeque<SocketAddr>,
     skipped: u64,
+    /// Pairs that were taken before the run: not worth a system call each.
+    occupied: Arc<Occupied>,
 }
 
 /// The walk through the ports of one address.
@@ -248,6 +274,15 @@ enum Order {
 impl SourcePlan {
     /// The next pair; `None` when all are used.
     pub fn next_pair(&mut self) -> Option<SocketAddr> {
+        loop {
+            let pair = self.next_of_all()?;
+            if !self.occupied.blocks(&pair) {
+                return Some(pair);
+            }
+        }
+    }
+
+    fn next_of_all(&mut self) -> Option<SocketAddr> {
         for _ in 0..self.cursors.len() {
             let cursor = &mut self.cursors[self.turn];
             let port = self.ports.get(cursor.next).copied();
@@ -296,6 +331,17 @@ impl SourcePlan {
     }
 }
 
+/// Pairs of these addresses and ports that are taken.
+fn count_taken(occupied: &Occupied, addrs: &[IpAddr], ports: &[u16]) -> usize {
+    let taken: Vec<&SocketAddr> =
+        occupied.in_use.iter().chain(&occupied.time_wait).filter(|pair| occupied.blocks(pair)).collect();
+    if taken.is_empty() {
+        return 0;
+    }
+    let (addrs, ports): (HashSet<_>, HashSet<_>) = (addrs.iter().collect(), ports.iter().copied().collect());
+    taken.iter().filter(|pair| addrs.contains(&pair.ip()) && ports.contains(&pair.port())).count()
+}
+
 fn choose_addrs(wanted: &Wanted, ports: usize) -> Result<(Vec<IpAddr>, Order), SourceError> {
     let remote = wanted.remote;
     if !wanted.addrs.is_empty() {
@@ -306,7 +352,8 @@ fn choose_addrs(wanted: &Wanted, ports: usize) -> Result<(Vec<IpAddr>, Order), S
     }
     if remote.ip().is_loopback() {
         // One address more than the ports demand, as some ports will turn out to be in use.
-        let count = wanted.connections.div_ceil(ports.max(1)).min(MAX_ADDRS) as u32 + 1;
+        let needed = wanted.connections + wanted.occupied.in_use.len() + wanted.occupied.time_wait.len();
+        let count = needed.div_ceil(ports.max(1)).min(MAX_ADDRS) as u32 + 1;
         let addr = |index| IpAddr::V4(Ipv4Addr::from_bits(Ipv4Addr::LOCALHOST.to_bits() + index));
         return Ok(((0..count).map(addr).collect(), Order::OneByOne));
     }
@@ -321,6 +368,25 @@ fn route_source(remote: SocketAddr) -> io::Result<IpAddr> {
     let socket = UdpSocket::bind((any, 0))?;
     socket.connect(remote)?;
     Ok(socket.local_addr()?.ip())
+}
+
+/// The addresses of an interface that sources can be taken from; none when there is no such interface.
+fn interface_addrs(name: &str) -> Vec<IpAddr> {
+    let Ok(interfaces) = nix::ifaddrs::getifaddrs() else { return Vec::new() };
+    let addrs = interfaces.filter(|interface| interface.interface_name == name).filter_map(|interface| {
+        let addr = interface.address?;
+        let v4 = addr.as_sockaddr_in().map(|addr| IpAddr::V4(addr.ip()));
+        v4.or_else(|| addr.as_sockaddr_in6().map(|addr| IpAddr::V6(addr.ip())))
+    });
+    let (v4, v6): (Vec<IpAddr>, Vec<IpAddr>) = addrs.partition(IpAddr::is_ipv4);
+    let global = v6.into_iter().filter(|addr| !matches!(addr, IpAddr::V6(addr) if addr.is_unicast_link_local()));
+    if v4.is_empty() { global.collect() } else { v4 }
+}
+
+fn interface_names() -> String {
+    let Ok(interfaces) = nix::ifaddrs::getifaddrs() else { return "unknown".to_owned() };
+    let names: std::collections::BTreeSet<String> = interfaces.map(|interface| interface.interface_name).collect();
+    names.into_iter().collect::<Vec<_>>().join(", ")
 }
 
 /// First and last address of one part of a list, as numbers.
@@ -388,7 +454,8 @@ mod tests {
 
     fn wanted(remote: &str, connections: usize, addrs: &[IpAddr]) -> Planned {
         let remote = remote.parse().unwrap();
-        plan(&Wanted { remote, connections, addrs, workers: 2, rotation: 0 }, &space()).unwrap()
+        let occupied = &Occupied::default();
+        plan(&Wanted { remote, connections, addrs, workers: 2, rotation: 0, occupied }, &space()).unwrap()
     }
 
     fn space() -> PortSpace {
@@ -408,7 +475,7 @@ mod tests {
 
     #[test]
     fn lists_that_make_no_sense_are_refused_by_their_part() {
-        for bad in ["", "10.0.0", "10.0.0.5-4", "10.0.0.1-::1", "10.0.0.1/33", "eth0", "10.0.0.1,,10.0.0.2"] {
+        for bad in ["", "10.0.0", "10.0.0.5-4", "10.0.0.1-::1", "10.0.0.1/33", "no-such-if0", "10.0.0.1,,10.0.0.2"] {
             assert!(matches!(parse_list(bad), Err(SourceError::NotAnAddress(_))), "{bad}");
         }
         for big in ["10.0.0.0/8", "::/0", "10.0.0.0/16,10.1.0.0/16"] {
@@ -421,7 +488,8 @@ mod tests {
         let space = PortSpace::new(50_000..=50_009, vec![50_003..=50_003]);
         let sources: Vec<IpAddr> = vec!["10.0.0.1".parse().unwrap(), "10.0.0.2".parse().unwrap()];
         let remote = "10.9.9.9:50005".parse().unwrap();
-        let want = Wanted { remote, connections: 16, addrs: &sources, workers: 3, rotation: 4 };
+        let occupied = &Occupied::default();
+        let want = Wanted { remote, connections: 16, addrs: &sources, workers: 3, rotation: 4, occupied };
         let mut planned = plan(&want, &space).unwrap();
         assert!(!planned.beyond_local_range);
         let mut pairs: Vec<SocketAddr> = Vec::new();
@@ -452,12 +520,14 @@ mod tests {
         let source = ["10.0.0.1".parse().unwrap()];
         let planned = wanted("10.9.9.9:1883", 500, &source);
         assert!(planned.beyond_local_range);
+        let unoccupied = Occupied::default();
         let want = |addrs| Wanted {
             remote: "10.9.9.9:1883".parse().unwrap(),
             connections: 600,
             addrs,
             workers: 1,
             rotation: 0,
+            occupied: &unoccupied,
         };
         let error = plan(&want(&source), &space()).unwrap_err().to_string();
         assert!(error.contains("600 connections") && error.contains("give 544"), "{error}");
@@ -471,6 +541,35 @@ mod tests {
         assert_eq!(parse_reserved("8080,9000-9010\n"), Some(vec![8080..=8080, 9000..=9010]));
         assert_eq!(parse_reserved("x"), None);
         assert!(!PortSpace::of_this_host().unwrap().ports(1883).0.is_empty());
+    }
+
+    #[test]
+    fn taken_pairs_are_not_planned_and_count_in_a_shortage() {
+        let source: Vec<IpAddr> = vec!["10.0.0.1".parse().unwrap()];
+        let pair = |port| SocketAddr::new(source[0], port);
+        let mut occupied = Occupied::default();
+        occupied.in_use.insert(pair(50_001));
+        occupied.time_wait.insert(pair(50_002));
+        occupied.in_use.insert("10.0.0.77:50004".parse().unwrap());
+        let space = PortSpace::new(50_000..=50_009, vec![1_024..=49_999, 50_010..=65_535]);
+        let plan_for = |connections, occupied: &Occupied| {
+            let remote = "10.9.9.9:1883".parse().unwrap();
+            plan(&Wanted { remote, connections, addrs: &source, workers: 1, rotation: 0, occupied }, &space)
+        };
+        let mut planned = plan_for(8, &occupied).unwrap();
+        assert_eq!(planned.free, 8);
+        let ports: Vec<u16> = std::iter::from_fn(|| planned.workers[0].next_pair()).map(|pair| pair.port()).collect();
+        assert_eq!(ports, [50_000, 50_003, 50_004, 50_005, 50_006, 50_007, 50_008, 50_009]);
+        let error = plan_for(9, &occupied).unwrap_err().to_string();
+        assert!(error.contains("give 8, as 2 are taken") && error.contains("add 1 source address"), "{error}");
+        occupied.reuse = true;
+        assert_eq!(plan_for(9, &occupied).unwrap().free, 9, "a pair in TIME_WAIT may be taken over");
+    }
+
+    #[test]
+    fn an_interface_stands_for_its_addresses() {
+        assert_eq!(addrs("lo")[0], "127.0.0.1");
+        assert_eq!(addrs("lo,127.0.0.9").last().unwrap(), "127.0.0.9");
     }
 
     #[test]

@@ -1,11 +1,17 @@
 //! Source plans against real listeners.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::sync::LazyLock;
 
+use netloop::occupied::Occupied;
 use netloop::source::{PortSpace, SourceError, Wanted, check_present, plan};
 
+/// Somebody whose look at the host is old: whoever else connected since has to be skipped.
+static UNSEEN: LazyLock<Occupied> = LazyLock::new(Occupied::default);
+
 fn wanted(remote: SocketAddr, connections: usize) -> Wanted<'static> {
-    Wanted { remote, connections, addrs: &[], workers: 1, rotation: std::process::id() as usize * 1_009 }
+    let rotation = std::process::id() as usize * 1_009;
+    Wanted { remote, connections, addrs: &[], workers: 1, rotation, occupied: &UNSEEN }
 }
 
 fn listener() -> (TcpListener, SocketAddr) {
@@ -61,4 +67,21 @@ fn addresses_of_other_hosts_are_reported_with_what_to_do() {
     let error = check_present(&[Ipv4Addr::new(192, 0, 2, 1).into()]).unwrap_err();
     assert!(matches!(error, SourceError::NotHere { .. }));
     assert!(error.to_string().contains("ip addr add 192.0.2.1"), "{error}");
+}
+
+#[test]
+fn connections_that_exist_are_seen_before_the_plan() {
+    let (listener, remote) = listener();
+    let mut first = plan(&wanted(remote, 5), &PortSpace::of_this_host().unwrap()).unwrap().workers.remove(0);
+    let open: Vec<_> = (0..5).map(|_| first.connect(remote).unwrap()).collect();
+    let accepted: Vec<_> = (0..5).map(|_| listener.accept().unwrap()).collect();
+    let occupied = Occupied::towards(remote).unwrap();
+    assert!(!occupied.unknown, "a test host has few sockets");
+    assert!(open.iter().all(|(_, pair)| occupied.in_use.contains(pair)), "{occupied:?}");
+    let want = Wanted { occupied: &occupied, ..wanted(remote, 5) };
+    let mut second = plan(&want, &PortSpace::of_this_host().unwrap()).unwrap().workers.remove(0);
+    let others: Vec<_> = (0..5).map(|_| second.connect(remote).unwrap()).collect();
+    assert!(others.iter().all(|(_, pair)| !occupied.in_use.contains(pair)));
+    assert_eq!(second.skipped(), 0, "known pairs are not even tried");
+    drop(accepted);
 }
