@@ -1,6 +1,7 @@
 //! The command line as typed. Flags, short names, defaults and meanings are those of emqtt_bench 0.6 where it has
 //! them; what is new comes in long flags. What the words mean is decided in [`crate::settings`].
 
+pub(crate) mod lab;
 pub(crate) mod transport;
 
 use std::path::PathBuf;
@@ -110,7 +111,8 @@ pub(crate) struct CommonArgs {
     /// Milliseconds between two connections; 0: as fast as possible.
     #[arg(short = 'i', long, default_value_t = 10.0, value_parser = milliseconds)]
     pub(crate) interval: f64,
-    /// Source addresses: addresses, ranges (10.0.0.1-20) and networks (10.0.0.0/24), separated by commas.
+    /// Source addresses: addresses, ranges (10.0.0.1-20), networks (10.0.0.0/24) and interface names, separated by
+    /// commas.
     #[arg(long)]
     pub(crate) ifaddr: Option<String>,
     /// Client id prefix: ids are PREFIX_bench_ROLE_N instead of HOST_bench_ROLE_RANDOM_N.
@@ -168,6 +170,8 @@ pub(crate) struct CommonArgs {
     /// Distance of the rows of counters.csv; 10ms or more.
     #[arg(long, default_value = "1s", value_parser = row_distance)]
     pub(crate) counters_interval: Duration,
+    #[command(flatten)]
+    pub(crate) lab: lab::LabArgs,
 }
 
 /// Reads `500ms`, `1s`, `2m`, `1h`; a bare number is seconds.

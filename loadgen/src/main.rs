@@ -8,7 +8,7 @@
 //!
 //! - [`cli`]: what was typed; [`settings`]: what it means; [`carrier`]: TLS and WebSocket; [`identity`] and [`naming`]:
 //!   who the clients are, their client ids and topics;
-//! - [`run`]: preflight, phases, the end; the reporter's loop;
+//! - [`preflight`]: what can be known to fail; [`run`]: phases, the end; the reporter's loop;
 //! - [`worker`]: the event loop, one per core; [`client`]: what one client costs; [`control`] and [`board`]: what
 //!   passes between reporter and workers; [`reason`]: why connections fail and end;
 //! - [`console`]: the lines; [`record`]: the run directory; [`summary`]: the verdict.
@@ -21,6 +21,7 @@ mod console;
 mod control;
 mod identity;
 mod naming;
+mod preflight;
 mod reason;
 mod record;
 mod run;

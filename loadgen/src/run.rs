@@ -8,10 +8,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use mio::Waker;
-use netloop::limits::ensure_open_files;
-use netloop::source::{self, PortSpace, SourcePlan, Wanted};
+use netloop::source::SourcePlan;
 use nix::sys::resource::{UsageWho, getrusage};
 use pacer::rng::mix;
 use runlog::clock::mono_ns;
@@ -21,6 +20,7 @@ use serde_json::json;
 use crate::board::{Board, Series, Tally};
 use crate::console::Console;
 use crate::control::{Control, Phase};
+use crate::preflight::Preflight;
 use crate::record::Record;
 use crate::settings::{RoleSettings, Settings};
 use crate::summary::{self, Outcome};
@@ -30,11 +30,17 @@ use crate::worker::{Assignment, Worker};
 pub(crate) fn run(settings: Settings) -> Result<bool> {
     let signals = watch_signals()?;
     let settings = Arc::new(settings);
-    let Preflight { sources, beyond_local_range } = preflight(&settings)?;
-    let mut record = Record::create(&settings)?;
-    if beyond_local_range {
-        record.note("source ports beyond ip_local_port_range are used", json!({ "clients": settings.clients }));
+    let preflight = Preflight::of(&settings, settings.preflight_only);
+    if settings.preflight_only {
+        print!("{}", preflight.text());
+        return Ok(preflight.passed());
     }
+    ensure!(preflight.passed(), "{}", preflight.failures());
+    let mut record = Record::create(&settings)?;
+    for warning in preflight.warnings() {
+        record.note("preflight", json!({ "warning": warning }));
+    }
+    let sources = preflight.sources;
     let started_ns = mono_ns();
     let wait_for_all = settings.publishing().is_some_and(|publish| publish.wait_for_all);
     let limit = settings.publishing().and_then(|publish| publish.limit);
@@ -55,38 +61,6 @@ pub(crate) fn run(settings: Settings) -> Result<bool> {
         signals,
     };
     reporter.run()
-}
-
-/// Everything that can be known to fail before the first connection.
-fn preflight(settings: &Settings) -> Result<Preflight> {
-    let clients = settings.clients as usize;
-    let needed = u64::from(settings.clients) + DESCRIPTORS_BESIDE_CLIENTS + 3 * settings.threads as u64;
-    ensure_open_files(needed).with_context(|| format!("-c {clients}"))?;
-    source::check_present(&settings.ifaddrs).context("--ifaddr")?;
-    let space = PortSpace::of_this_host()?;
-    let mut plans: Vec<Vec<SourcePlan>> = (0..settings.threads).map(|_| Vec::new()).collect();
-    let mut beyond_local_range = false;
-    for &remote in &settings.targets {
-        let wanted = Wanted {
-            remote,
-            connections: clients.div_ceil(settings.targets.len()),
-            addrs: &settings.ifaddrs,
-            workers: settings.threads,
-            rotation: mix(u64::from(std::process::id())) as usize,
-        };
-        let planned = source::plan(&wanted, &space)?;
-        beyond_local_range |= planned.beyond_local_range;
-        plans.iter_mut().zip(planned.workers).for_each(|(plans, plan)| plans.push(plan));
-    }
-    Ok(Preflight { sources: plans, beyond_local_range })
-}
-
-/// What the preflight found.
-struct Preflight {
-    /// Source pairs: per worker, one plan per target.
-    sources: Vec<Vec<SourcePlan>>,
-    /// The connections need ports that the kernel would not choose itself.
-    beyond_local_range: bool,
 }
 
 /// Counts SIGINT and SIGTERM; the second ends the process at once.
@@ -424,5 +398,3 @@ const LOOK_NS: u64 = 20_000_000;
 const LOAD_WINDOW_NS_MIN: u64 = 200_000_000;
 /// How long messages under way may take to arrive at the end.
 const DRAIN_MAX_NS: u64 = 5_000_000_000;
-/// Poller, timer and waker of each worker come on top; these are files, pipes and what libraries open.
-const DESCRIPTORS_BESIDE_CLIENTS: u64 = 64;

@@ -46,6 +46,8 @@ pub(crate) struct Settings {
     pub(crate) json: Option<PathBuf>,
     pub(crate) run_dir: Option<PathBuf>,
     pub(crate) counters_interval: Duration,
+    /// Look, and do not run.
+    pub(crate) preflight_only: bool,
 }
 
 /// What the clients do.
@@ -248,6 +250,7 @@ impl Settings {
             json: args.json,
             run_dir: args.run_dir,
             counters_interval: args.counters_interval,
+            preflight_only: args.lab.preflight_only,
         };
         settings.check_topics()?;
         Ok(settings)

@@ -23,6 +23,17 @@ pub enum LimitError {
     System(#[from] nix::Error),
 }
 
+impl LimitError {
+    /// The hard limit, where that is what is too low.
+    #[must_use]
+    pub fn allowed(&self) -> Option<u64> {
+        match self {
+            Self::OpenFiles { allowed, .. } => Some(*allowed),
+            Self::System(_) => None,
+        }
+    }
+}
+
 /// Sees to it that `needed` descriptors can be open at the same time, raising the soft limit as far as the hard one.
 /// Returns the limit that then holds.
 ///

@@ -105,6 +105,36 @@ fn a_descriptor_limit_is_named_before_the_run() {
     assert!(!text.contains("Start with"), "before the run: {text}");
 }
 
+/// The machine's own hard limit, whatever it is.
+#[test]
+fn more_clients_than_the_hard_limit_allows_are_refused_with_what_would_do() {
+    let (_, hard) = nix::sys::resource::getrlimit(nix::sys::resource::Resource::RLIMIT_NOFILE).unwrap();
+    // The largest -c there is.
+    let hard = hard.min(16_000_000);
+    let output = run(&format!("conn -h 127.0.0.1 -p {} -c {hard}", free_addr().port()));
+    assert_eq!(output.status.code(), Some(1));
+    let text = text_of(&output);
+    assert!(text.contains("may open ") && text.contains("lower -c to "), "{text}");
+}
+
+#[test]
+fn a_preflight_says_what_is_amiss_and_connects_nobody() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let good = run(&format!("conn -h 127.0.0.1 -p {port} -c 10 --ifaddr lo,127.0.0.9-11 --preflight-only"));
+    let text = text_of(&good);
+    assert_eq!(good.status.code(), Some(0), "{text}");
+    for line in ["ok       open files", "ok       addresses    4 present", "ok       ports", "ok       broker"] {
+        assert!(text.contains(line), "{line} in {text}");
+    }
+    let dead = free_addr();
+    let bad = run(&format!("conn -h 127.0.0.1 -p {} -c 10 --ifaddr 192.0.2.1 --preflight-only", dead.port()));
+    let text = text_of(&bad);
+    assert_eq!(bad.status.code(), Some(1), "{text}");
+    assert!(text.contains("FAILED   addresses") && text.contains("ip addr add 192.0.2.1"), "{text}");
+    assert!(text.contains("FAILED   broker") && text.contains("ss -ltn"), "{text}");
+}
+
 #[test]
 fn a_run_directory_in_use_is_refused() {
     let dir = tempfile::TempDir::new().unwrap();
