@@ -9,7 +9,10 @@ use anyhow::{Context, Result, bail};
 use crate::typed::{Experiment, Target, parse};
 
 /// (file name, text) of the shipped experiments.
-const EXPERIMENTS: &[(&str, &str)] = &[("experiments/quickstart.toml", include_str!("../experiments/quickstart.toml"))];
+const EXPERIMENTS: &[(&str, &str)] = &[
+    ("experiments/c1m.toml", include_str!("../experiments/c1m.toml")),
+    ("experiments/quickstart.toml", include_str!("../experiments/quickstart.toml")),
+];
 
 /// (file name, text) of the shipped targets.
 const TARGETS: &[(&str, &str)] = &[

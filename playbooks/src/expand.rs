@@ -1,8 +1,8 @@
 //! From what was typed to the plan: matrices, variables, ports, source addresses, limits of this machine, order.
 //!
 //! Variables of an experiment's texts: the step's matrix axes; `{host}` and `{port}` of the broker; `{source}`, a
-//! loopback address of the step's own, so that no step inherits the ports in TIME_WAIT of the one before; in a load with
-//! `every` also `{every_ms}` and `{count}`. Of a target's texts: `{host}`, `{port}`, `{config}` (folder of its files) and
+//! loopback address of the step's own, so that no step inherits the ports in TIME_WAIT of the one before, and `{sources}`,
+//! as many of them as a load's connections need ports; in a load with `every` also `{every_ms}` and `{count}`. Of a target's texts: `{host}`, `{port}`, `{config}` (folder of its files) and
 //! `{user}` (who runs this).
 
 use std::collections::BTreeMap;
@@ -163,6 +163,19 @@ fn combinations(matrix: &BTreeMap<String, Vec<Scalar>>) -> Vec<Variables> {
 struct Place {
     port: u16,
     source: Ipv4Addr,
+}
+
+impl Place {
+    /// Loopback addresses from which so many connections can come, as a list. They are of the step's own: one network of
+    /// 127.64.0.0/10 for each.
+    fn sources(&self, connections: u64) -> String {
+        let [_, _, third, fourth] = self.source.octets();
+        let number = u32::from(third - 1) * 250 + u32::from(fourth - 1);
+        let base = u32::from(Ipv4Addr::new(127, 64, 0, 0)) + number * 256;
+        let count = connections.div_ceil(PORTS_PER_SOURCE).clamp(1, 254) as u32;
+        let all = (1..=count).map(|host| Ipv4Addr::from(base + host).to_string());
+        all.collect::<Vec<_>>().join(",")
+    }
 }
 
 /// Hands out places; the listeners are held until the plan is complete, so that no two steps get the same port.
@@ -334,6 +347,8 @@ impl Making<'_> {
     fn load(&self, load: &Load, measure_ms: u64) -> Result<PlannedProcess> {
         let mut variables = self.variables();
         variables.insert("source".into(), self.place.source.to_string());
+        let connections = connections(load, &variables)?;
+        variables.insert("sources".into(), self.place.sources(connections.unwrap_or(1)));
         if let Some(every) = load.every {
             let every_ms = ms(every.0).max(1);
             variables.insert("every_ms".into(), every_ms.to_string());
@@ -359,7 +374,7 @@ impl Making<'_> {
             start: if load.start == Start::Ramp { Phase::Ramp } else { Phase::Measure },
             awaits_ready: load.start == Start::Ramp,
             ends_by_itself: load.ends == Ends::ByItself,
-            connections: connections(load, &variables)?,
+            connections,
             run_dir,
             log: self.log(&load.name),
         })
@@ -393,6 +408,9 @@ pub(crate) fn experiment_dir(out: &Path, name: &str, wall_ns: u64) -> (String, S
 
 /// Where brokers listen.
 const HOST: Ipv4Addr = Ipv4Addr::LOCALHOST;
+
+/// Connections from one source address: half of the ports that it has, beyond which a kernel searches long for a free one.
+const PORTS_PER_SOURCE: u64 = 25_000;
 
 const REPEATS_MAX: u32 = 100;
 const PHASE_MS_MIN: u64 = 100;

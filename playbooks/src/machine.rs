@@ -26,6 +26,11 @@ impl Machine {
         Ok(Self { files_max: hard, user })
     }
 
+    /// A virtual machine of ours, where root may open as many files as we say.
+    pub(crate) fn virtual_machine() -> Self {
+        Self { files_max: crate::vm::guest::FILES_MAX, user: "root".into() }
+    }
+
     /// Connections that one process can hold beside the files that it needs for itself.
     pub(crate) fn connections_max(&self) -> u64 {
         self.files_max.saturating_sub(FILES_RESERVED).max(1)

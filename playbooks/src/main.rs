@@ -7,6 +7,7 @@
 //! - [`machine`]: the limits of this machine.
 //! - [`template`], [`mod@expand`]: from what was typed to the [`mod@plan`], which is all that an executor needs.
 //! - [`local`]: the executor for this machine.
+//! - [`vm`]: the executor in a throwaway virtual machine.
 
 mod catalog;
 mod expand;
@@ -17,12 +18,13 @@ mod resolve;
 mod template;
 mod tools;
 mod typed;
+mod vm;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 
 use anyhow::{Context, Result, bail};
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use self::expand::{Options, expand, experiment_dir};
 use self::machine::Machine;
@@ -54,6 +56,8 @@ enum Subcommands {
     Run {
         #[command(flatten)]
         selection: Selection,
+        #[command(flatten)]
+        machine: VmArgs,
         /// Install what is missing without asking (Debian packages as root, or a crate)
         #[arg(long)]
         yes: bool,
@@ -61,6 +65,31 @@ enum Subcommands {
         #[arg(long)]
         no_build: bool,
     },
+    /// The first process of the virtual machine
+    #[command(hide = true)]
+    Guest,
+}
+
+/// Where the steps run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Place {
+    /// On this machine, as plain processes
+    Local,
+    /// In a throwaway virtual machine (QEMU) with limits of its own
+    Vm,
+}
+
+#[derive(Args)]
+struct VmArgs {
+    /// RAM of the virtual machine, MiB
+    #[arg(long, value_name = "MIB", default_value_t = 14_336, value_parser = clap::value_parser!(u64).range(512..))]
+    vm_memory: u64,
+    /// Processors of the virtual machine [default: those of this one]
+    #[arg(long, value_name = "N")]
+    vm_cpus: Option<usize>,
+    /// Folder with boot/vmlinuz-* and lib/modules/* to take the kernel from, instead of an installed or fetched one
+    #[arg(long, value_name = "DIR")]
+    vm_kernel: Option<PathBuf>,
 }
 
 #[derive(Args)]
@@ -70,6 +99,9 @@ struct Selection {
     /// Folder that gets the experiment's directory
     #[arg(long, value_name = "DIR", default_value = "runs")]
     out: PathBuf,
+    /// Where the steps run
+    #[arg(long = "in", value_enum, default_value_t = Place::Local)]
+    place: Place,
     /// Targets to compare instead of the experiment's: names, or paths to target files, separated by commas
     #[arg(long, value_name = "A,B")]
     targets: Option<String>,
@@ -85,7 +117,8 @@ fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Subcommands::List => list(),
         Subcommands::Plan(selection) => plan(&selection),
-        Subcommands::Run { selection, yes, no_build } => run(&selection, yes, no_build),
+        Subcommands::Run { selection, machine, yes, no_build } => run(&selection, &machine, yes, no_build),
+        Subcommands::Guest => Ok(vm::guest::main()),
     };
     match outcome {
         Ok(code) => code,
@@ -119,7 +152,7 @@ fn plan(selection: &Selection) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn run(selection: &Selection, yes: bool, no_build: bool) -> Result<ExitCode> {
+fn run(selection: &Selection, machine: &VmArgs, yes: bool, no_build: bool) -> Result<ExitCode> {
     let experiment = catalog::experiment(&selection.experiment)?;
     let tools = Tools::locate()?;
     if !no_build {
@@ -128,9 +161,16 @@ fn run(selection: &Selection, yes: bool, no_build: bool) -> Result<ExitCode> {
     tools.check()?;
     let plan = make_plan(&experiment, selection, &tools, if yes { Absent::Install } else { Absent::Refuse })?;
     local::preflight(&plan).context("preflight")?;
+    let vm = match selection.place {
+        Place::Local => None,
+        Place::Vm => Some(vm::prepare(&machine.options(yes), &tools).context("virtual machine")?),
+    };
     introduce(&plan);
     let signals = local::Signals::listen()?;
-    let outcome = local::run(&plan, &signals)?;
+    let outcome = match &vm {
+        Some(vm) => vm.run(&plan, &signals)?,
+        None => local::run(&plan, &signals, &mut |_| Ok(()))?,
+    };
     if outcome.steps_done > 0 {
         report(&plan, &tools)?;
     }
@@ -144,7 +184,16 @@ fn make_plan(experiment: &Experiment, selection: &Selection, tools: &Tools, abse
     };
     let (dir, id) = experiment_dir(&selection.out, &experiment.name, runlog::clock::wall_ns());
     let options = Options { dir, id, repeats: selection.repeats, duration_scale: selection.duration_scale };
-    expand(experiment, &sides, tools, &Machine::look()?, &options)
+    let here = Machine::look()?;
+    let machine = if selection.place == Place::Vm { Machine::virtual_machine() } else { here };
+    expand(experiment, &sides, tools, &machine, &options)
+}
+
+impl VmArgs {
+    fn options(&self, may_install: bool) -> vm::Options {
+        let cpus = self.vm_cpus.or_else(|| std::thread::available_parallelism().ok().map(usize::from)).unwrap_or(1);
+        vm::Options { memory_mib: self.vm_memory, cpus, kernel: self.vm_kernel.clone(), may_install }
+    }
 }
 
 /// Says what will be compared, how long it takes, and what the plan changed.

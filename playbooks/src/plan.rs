@@ -8,10 +8,10 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// A whole experiment.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Plan {
     /// Identity of this run of the experiment, and the name of its directory.
     pub(crate) experiment: String,
@@ -36,7 +36,7 @@ pub(crate) struct Plan {
 }
 
 /// A broker of the comparison.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct PlannedTarget {
     /// `A`, `B`, ...
     pub(crate) label: String,
@@ -53,7 +53,7 @@ pub(crate) struct PlannedTarget {
 }
 
 /// One step against one target.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct PlannedStep {
     pub(crate) step: String,
     pub(crate) purpose: String,
@@ -75,7 +75,7 @@ pub(crate) struct PlannedStep {
 }
 
 /// A phase and how long it lasts.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct PlannedPhase {
     pub(crate) name: Phase,
     pub(crate) expected_ms: u64,
@@ -84,7 +84,7 @@ pub(crate) struct PlannedPhase {
 }
 
 /// The phases of a step, in order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Phase {
     /// Clients connect and subscribe; ends when all are ready.
@@ -110,7 +110,7 @@ impl Phase {
 }
 
 /// The broker of one step.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct PlannedBroker {
     pub(crate) argv: Vec<String>,
     pub(crate) env: BTreeMap<String, String>,
@@ -126,14 +126,14 @@ pub(crate) struct PlannedBroker {
 }
 
 /// A file to write.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct PlannedFile {
     pub(crate) path: String,
     pub(crate) text: String,
 }
 
 /// A tool process of one step.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct PlannedProcess {
     pub(crate) name: String,
     pub(crate) kind: ProcessKind,
@@ -153,7 +153,7 @@ pub(crate) struct PlannedProcess {
 }
 
 /// What a process does in the step.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum ProcessKind {
     Loadgen,

@@ -197,7 +197,7 @@ fn run_install(install: &Install, target: &Target, tools: &Tools) -> Result<Stri
 }
 
 /// Installs Debian packages without letting them start a service.
-fn apt(packages: &[String], service: Option<&str>) -> Result<String> {
+pub(crate) fn apt(packages: &[String], service: Option<&str>) -> Result<String> {
     if !Uid::effective().is_root() {
         bail!("apt-get needs root");
     }

@@ -26,18 +26,14 @@ pub(super) struct Child {
 }
 
 impl Child {
-    /// Starts a command with its output in a log file. Must be called on the main thread: the kernel's orphan signal
-    /// follows the thread that started the child.
+    /// Starts a command with its output in a log file. Must be called on the main thread: see [`set_apart`].
     pub(super) fn start(name: &str, argv: &[String], env: &BTreeMap<String, String>, log: &Path) -> Result<Self> {
         let output = File::create(log).with_context(|| format!("cannot create {}", log.display()))?;
         let errors = output.try_clone().with_context(|| format!("cannot open {} twice", log.display()))?;
         let (program, args) = argv.split_first().context("a command has a program")?;
         let mut command = Command::new(program);
-        command.args(args).envs(env).stdin(Stdio::null()).stdout(output).stderr(errors).process_group(0);
-        let parent = getpid();
-        // SAFETY: between fork and exec only async-signal-safe calls are made: prctl, getppid, setpriority, and building
-        // an io::Error from a number, which does not allocate.
-        unsafe { command.pre_exec(move || prepare(parent)) };
+        command.args(args).envs(env).stdin(Stdio::null()).stdout(output).stderr(errors);
+        set_apart(&mut command);
         let process = command.spawn().with_context(|| format!("cannot start {}", argv.join(" ")))?;
         Ok(Self { name: name.to_owned(), log: log.to_path_buf(), process, outcome: None })
     }
@@ -113,6 +109,16 @@ pub(super) fn describe(status: ExitStatus) -> String {
         (None, Some(signal)) => signal.to_string(),
         (None, None) => status.to_string(),
     }
+}
+
+/// Gives the command's process a group of its own, our priority, and an end when we end. It must be started on the main
+/// thread: the kernel's orphan signal follows the thread that started the child.
+pub(crate) fn set_apart(command: &mut Command) {
+    command.process_group(0);
+    let parent = getpid();
+    // SAFETY: between fork and exec only async-signal-safe calls are made: prctl, getppid, setpriority, and building
+    // an io::Error from a number, which does not allocate.
+    unsafe { command.pre_exec(move || prepare(parent)) };
 }
 
 /// In the child, before exec: asks the kernel for the orphan signal, and fails if the parent has gone meanwhile.

@@ -19,6 +19,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 
+pub(crate) use self::child::set_apart;
 pub(crate) use self::signals::Signals;
 
 use self::gates::Gate;
@@ -37,8 +38,13 @@ pub(crate) struct Outcome {
     pub(crate) interrupted_by: Option<i32>,
 }
 
-/// Runs every step. A step that fails is marked, and the next one runs; an error means that the run cannot go on.
-pub(crate) fn run(plan: &Plan, signals: &Signals) -> Result<Outcome> {
+/// Runs every step, and calls `after_step` when one is over and its results are written. A step that fails is marked, and
+/// the next one runs; an error means that the run cannot go on.
+pub(crate) fn run(
+    plan: &Plan,
+    signals: &Signals,
+    after_step: &mut dyn FnMut(&PlannedStep) -> Result<()>,
+) -> Result<Outcome> {
     keep_plan(plan)?;
     let mut outcome = Outcome::default();
     let mut marks = Marks::default();
@@ -53,11 +59,13 @@ pub(crate) fn run(plan: &Plan, signals: &Signals) -> Result<Outcome> {
         let failures = failures(&step::run(planned, signals, &mut marks, &progress)?);
         if signals.stop_asked().is_some() {
             marks.note(planned, "interrupted", "the run was stopped during this step; what it measured is kept")?;
+            after_step(planned)?;
             break;
         }
         progress.done(planned, start.elapsed(), &failures);
         outcome.steps_done += 1;
         outcome.steps_failed += usize::from(!failures.is_empty());
+        after_step(planned)?;
     }
     progress.finish();
     outcome.interrupted_by = signals.stop_asked();
@@ -99,7 +107,7 @@ fn failures(gates: &[Gate]) -> Vec<String> {
 }
 
 /// The plan lies beside the results: what was meant to happen is part of what happened.
-fn keep_plan(plan: &Plan) -> Result<()> {
+pub(crate) fn keep_plan(plan: &Plan) -> Result<()> {
     let dir = Path::new(&plan.dir);
     std::fs::create_dir_all(dir).with_context(|| format!("cannot create {}", dir.display()))?;
     let path = runlog::read::plan_path(dir);

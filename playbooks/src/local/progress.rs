@@ -18,7 +18,9 @@ pub(super) struct Progress {
 impl Progress {
     /// Begins with nothing done.
     pub(super) fn begin(plan: &Plan) -> Self {
-        let bar = std::io::stderr().is_terminal().then(|| bar(plan.steps.len() as u64));
+        // A serial console is a terminal too, but one that only takes lines.
+        let is_dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+        let bar = (std::io::stderr().is_terminal() && !is_dumb).then(|| bar(plan.steps.len() as u64));
         Self { bar, steps: plan.steps.len(), done: 0 }
     }
 

@@ -37,7 +37,7 @@ impl Signals {
     }
 
     /// Signals so far.
-    pub(super) fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         for (signal, flag) in &self.flags {
             if flag.swap(false, Ordering::Relaxed) {
                 self.seen.set(self.seen.get() + 1);
