@@ -107,9 +107,15 @@ fn points<'a>(experiment: &'a Experiment, machine: &Machine, notes: &mut Vec<Str
     for step in &experiment.steps {
         let at = || format!("{}: step {}", experiment.name, step.name);
         let matrix = fitted(step, machine, notes).with_context(at)?;
+        // Two sizes that were lowered to the same one are one point.
+        let lowered = matrix != step.matrix;
         for axes in combinations(&matrix) {
             let name = fill(&step.name, &axes).with_context(at)?;
-            if points.iter().any(|point| point.name == name) {
+            let same = points.iter().any(|point| point.name == name);
+            if same && lowered {
+                continue;
+            }
+            if same {
                 bail!("{}: two steps are called {name}; a name holds every axis of its matrix", experiment.name);
             }
             points.push(Point { purpose: fill(&step.purpose, &axes).with_context(at)?, name, step, axes });

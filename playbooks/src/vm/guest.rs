@@ -28,7 +28,9 @@ pub(crate) const FILES_MAX: u64 = 1_100_000;
 /// Runs as the first process. Returns only when this is no machine of ours.
 pub(crate) fn main() -> ExitCode {
     if std::process::id() != 1 {
-        eprintln!("playbook: guest is what the virtual machine of `playbook run --in vm` starts; it does nothing elsewhere");
+        eprintln!(
+            "playbook: guest is what the virtual machine of `playbook run --in vm` starts; it does nothing elsewhere"
+        );
         return ExitCode::FAILURE;
     }
     let left = match set_up().and_then(|()| run()) {
@@ -117,7 +119,9 @@ fn loopback_up() -> Result<()> {
     }
     request.ifr_ifru.ifru_flags = (nix::libc::IFF_UP | nix::libc::IFF_RUNNING) as nix::libc::c_short;
     // SAFETY: SIOCSIFFLAGS reads an ifreq, which `request` is, and keeps no pointer to it.
-    let result = unsafe { nix::libc::ioctl(std::os::fd::AsRawFd::as_raw_fd(&socket), nix::libc::SIOCSIFFLAGS, &raw const request) };
+    let result = unsafe {
+        nix::libc::ioctl(std::os::fd::AsRawFd::as_raw_fd(&socket), nix::libc::SIOCSIFFLAGS, &raw const request)
+    };
     if result != 0 {
         return Err(std::io::Error::last_os_error()).context("cannot bring up lo");
     }

@@ -26,7 +26,11 @@ pub(super) fn write(path: &Path, plan: &Plan, kernel: &Kernel) -> Result<()> {
     for folder in ["/dev", "/proc", "/sys", "/tmp", "/run", "/root", "/home-share", MODULES] {
         archive.folder(Path::new(folder))?;
     }
-    archive.file(Path::new("/etc/passwd"), 0o644, b"root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534::/:/bin/false\n")?;
+    archive.file(
+        Path::new("/etc/passwd"),
+        0o644,
+        b"root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534::/:/bin/false\n",
+    )?;
     archive.file(Path::new("/etc/group"), 0o644, b"root:x:0:\nnogroup:x:65534:\n")?;
     archive.file(Path::new("/etc/hosts"), 0o644, b"127.0.0.1 localhost\n")?;
     archive.file(Path::new(PLAN), 0o644, serde_json::to_string(plan).context("a plan is always JSON")?.as_bytes())?;
@@ -59,7 +63,12 @@ fn libraries(program: &Path) -> Result<Vec<PathBuf>> {
     let output = Command::new("ldd").arg(program).stdin(Stdio::null()).output();
     let output = output.context("cannot start ldd, which tells the libraries of a program")?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    Ok(text.split_whitespace().filter(|word| word.starts_with('/')).map(PathBuf::from).filter(|path| path.is_file()).collect())
+    Ok(text
+        .split_whitespace()
+        .filter(|word| word.starts_with('/'))
+        .map(PathBuf::from)
+        .filter(|path| path.is_file())
+        .collect())
 }
 
 /// A `newc` archive under way.
@@ -158,7 +167,8 @@ mod tests {
         archive.end().unwrap();
         let names: Vec<&str> = ["a", "a/b", "a/b/odd", "a/even", "TRAILER!!!"].to_vec();
         let mut at = 0;
-        let hex = |from: usize| usize::from_str_radix(std::str::from_utf8(&bytes[from..from + 8]).unwrap(), 16).unwrap();
+        let hex =
+            |from: usize| usize::from_str_radix(std::str::from_utf8(&bytes[from..from + 8]).unwrap(), 16).unwrap();
         for name in names {
             assert_eq!(&bytes[at..at + 6], b"070701", "{name} begins where it must");
             let (size, name_size) = (hex(at + 6 + 6 * 8), hex(at + 6 + 11 * 8));

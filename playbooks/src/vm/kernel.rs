@@ -77,9 +77,12 @@ fn order(wanted: &[&str], dependencies: &str, builtin: &str) -> Result<Vec<Strin
         if built_in.contains(*module) {
             continue;
         }
-        let line = dependencies.lines().find(|line| line.split(':').next().is_some_and(|file| name_of(file) == *module));
+        let line =
+            dependencies.lines().find(|line| line.split(':').next().is_some_and(|file| name_of(file) == *module));
         let Some((file, needs)) = line.and_then(|line| line.split_once(':')) else {
-            bail!("module {module} is neither built in nor there: take a kernel for virtual machines with 9p, such as {PACKAGE}");
+            bail!(
+                "module {module} is neither built in nor there: take a kernel for virtual machines with 9p, such as {PACKAGE}"
+            );
         };
         for file in needs.split_whitespace().rev().chain([file]) {
             if !files.iter().any(|known| known == file) {
@@ -103,8 +106,11 @@ fn fetch(into: &Path) -> Result<()> {
     eprintln!("fetching {package} (about 70 MB), unpacked into {}", into.display());
     run(Command::new("apt-get").args(["download", "-q", &package]).current_dir(into))?;
     let entries = fs::read_dir(into).with_context(|| format!("cannot list {}", into.display()))?;
-    let debs: Vec<PathBuf> =
-        entries.flatten().map(|entry| entry.path()).filter(|path| path.extension().is_some_and(|e| e == "deb")).collect();
+    let debs: Vec<PathBuf> = entries
+        .flatten()
+        .map(|entry| entry.path())
+        .filter(|path| path.extension().is_some_and(|e| e == "deb"))
+        .collect();
     for deb in &debs {
         run(Command::new("dpkg-deb").arg("-x").arg(deb).arg(into))?;
         fs::remove_file(deb).with_context(|| format!("cannot remove {}", deb.display()))?;
