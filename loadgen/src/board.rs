@@ -89,6 +89,12 @@ tally! {
     acked
     /// Messages that were attempted and refused, or lost with their connection.
     pub_fail
+    /// Unacknowledged messages that were sent again.
+    resent
+    /// Sum of the latencies that payload headers (`ts`) tell, ms.
+    header_latency_ms
+    /// How many those are.
+    header_latencies
     /// Messages sent when the next one of their client was due already.
     overrun
     /// Offered and not attempted, because the window or the socket is full (gauge).

@@ -2,6 +2,7 @@
 //! them; what is new comes in long flags. What the words mean is decided in [`crate::settings`].
 
 pub(crate) mod lab;
+pub(crate) mod mqtt5;
 pub(crate) mod transport;
 
 use std::path::PathBuf;
@@ -41,6 +42,8 @@ pub(crate) enum Command {
 pub(crate) struct ConnArgs {
     #[command(flatten)]
     pub(crate) common: CommonArgs,
+    #[command(flatten)]
+    pub(crate) short_ids: mqtt5::ShortIdsArgs,
 }
 
 /// `loadgen sub`.
@@ -49,12 +52,21 @@ pub(crate) struct ConnArgs {
 pub(crate) struct SubArgs {
     #[command(flatten)]
     pub(crate) common: CommonArgs,
-    /// Topic filter; %i is the client's number, %c its client id, %u its user name. Repeatable.
+    #[command(flatten)]
+    pub(crate) short_ids: mqtt5::ShortIdsArgs,
+    /// Topic filter, also shared ($share/GROUP/FILTER); %i is the client's number, %c its client id, %u its user name.
+    /// Repeatable.
     #[arg(short = 't', long = "topic", required = true)]
     pub(crate) topics: Vec<String>,
     /// QoS of the subscription.
     #[arg(short = 'q', long, default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=2))]
     pub(crate) qos: u8,
+    /// What the publishers' payloads begin with, as given there: cnt64, ts or both. cnt64 counts loss, duplicates and
+    /// disorder where each topic has one publisher; ts shows the mean latency (publish_latency).
+    #[arg(long, value_delimiter = ',')]
+    pub(crate) payload_hdrs: Vec<String>,
+    #[command(flatten)]
+    pub(crate) subscribe: mqtt5::SubscribeArgs,
 }
 
 /// `loadgen pub`.
@@ -64,14 +76,26 @@ pub(crate) struct PubArgs {
     #[command(flatten)]
     pub(crate) common: CommonArgs,
     /// Topic name; %i is the client's number, %c its client id, %u its user name, %s the number of the message.
-    #[arg(short = 't', long = "topic")]
-    pub(crate) topic: String,
+    #[arg(short = 't', long = "topic", required_unless_present = "topics_payload")]
+    pub(crate) topic: Option<String>,
     /// QoS of the messages.
     #[arg(short = 'q', long, default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=2))]
     pub(crate) qos: u8,
     /// Payload size in bytes. From 16 bytes on, payloads carry sender, sequence number and due time.
     #[arg(short = 's', long, default_value_t = 256, value_parser = clap::value_parser!(u32).range(..=268_000_000))]
     pub(crate) size: u32,
+    /// Payload: text, file://PATH (the file as it is) or template://PATH (a file with %TIMESTAMP% or %TIMESTAMPMS%,
+    /// %TIMESTAMPUS%, %TIMESTAMPNS%, %UNIQUE% and %RANDOM%, which is --size random bytes). It replaces our own payload,
+    /// from which receivers count loss, duplicates, disorder and latency.
+    #[arg(short = 'm', long)]
+    pub(crate) message: Option<String>,
+    /// Begin payloads with cnt64 (running number of the publisher) and/or ts (time of sending, ms), 8 bytes each, in this
+    /// order. Give the same to the subscribers.
+    #[arg(long, value_delimiter = ',')]
+    pub(crate) payload_hdrs: Vec<String>,
+    /// JSON file of topics with their intervals, QoS and payloads, in emqtt_bench's form; every client publishes to all.
+    #[arg(long, conflicts_with_all = ["topic", "message"])]
+    pub(crate) topics_payload: Option<PathBuf>,
     /// Milliseconds between two messages of one publisher; 0: as fast as the connection takes them.
     #[arg(short = 'I', long = "interval_of_msg", default_value_t = 1000.0, value_parser = milliseconds)]
     pub(crate) message_interval_ms: f64,
@@ -83,11 +107,22 @@ pub(crate) struct PubArgs {
     pub(crate) retain: bool,
     /// Unacknowledged QoS 1 and 2 messages per client; 0: as many as there are packet identifiers. A full window does
     /// not change the plan: messages stay due and their delay is counted.
-    #[arg(short = 'F', long, default_value_t = 0)]
+    #[arg(short = 'F', long, default_value_t = 1)]
     pub(crate) inflight: u16,
     /// Publish only when all clients have connected or failed to.
     #[arg(short = 'w', long = "wait-before-publishing", default_value_t = false, num_args = 0..=1, default_missing_value = "true", action = ArgAction::Set)]
     pub(crate) wait_before_publishing: bool,
+    /// Most milliseconds that a publisher waits, at random, before it begins.
+    #[arg(long, default_value_t = 0)]
+    pub(crate) max_random_wait: u64,
+    /// Fewest milliseconds that a publisher waits before it begins.
+    #[arg(long, default_value_t = 0)]
+    pub(crate) min_random_wait: u64,
+    /// Seconds after which an unacknowledged message is sent again (before MQTT 5.0, which forbids it); 0: never.
+    #[arg(long, default_value_t = 0)]
+    pub(crate) retry_interval: u64,
+    #[command(flatten)]
+    pub(crate) messages: mqtt5::MessageArgs,
 }
 
 /// Flags of every role.
@@ -151,6 +186,13 @@ pub(crate) struct CommonArgs {
     /// Session expiry interval in seconds (MQTT 5.0).
     #[arg(short = 'x', long = "session-expiry", default_value_t = 0)]
     pub(crate) session_expiry: u32,
+    #[command(flatten)]
+    pub(crate) connect: mqtt5::ConnectArgs,
+    #[command(flatten)]
+    pub(crate) legacy: mqtt5::LegacyArgs,
+    /// Where the lines go: console, or null for nowhere. Errors and the verdict are told all the same.
+    #[arg(long = "log_to", alias = "log-to", default_value = "console", value_parser = ["console", "null"])]
+    pub(crate) log_to: String,
     /// How long to run once all clients are ready, such as 500ms, 10s, 2m; default: until stopped.
     #[arg(long, value_parser = duration)]
     pub(crate) duration: Option<Duration>,
@@ -197,6 +239,10 @@ fn duration(text: &str) -> Result<Duration, String> {
 fn row_distance(text: &str) -> Result<Duration, String> {
     let distance = duration(text)?;
     if distance < Duration::from_millis(10) { Err("must be 10ms or longer".to_owned()) } else { Ok(distance) }
+}
+
+fn yes_or_no(text: &str) -> Result<bool, String> {
+    text.parse().map_err(|_| "give true or false".to_owned())
 }
 
 fn milliseconds(text: &str) -> Result<f64, String> {

@@ -7,6 +7,8 @@ use netloop::buffer::{Outbox, Spill};
 use netloop::transport::Transport;
 use pacer::schedule::Schedule;
 
+use crate::content::Content;
+
 /// A client of a worker. Everything beyond the connection's identity exists only while it is needed.
 #[derive(Debug, Default)]
 pub(crate) struct Client {
@@ -54,13 +56,12 @@ pub(crate) enum Stage {
 /// What a publishing client has beyond others.
 #[derive(Debug)]
 pub(crate) struct Publisher {
-    pub(crate) topic: Box<str>,
+    /// What it publishes; as many as [`PubSettings::lanes`](crate::settings::PubSettings::lanes).
+    pub(crate) lanes: Box<[Lane]>,
     /// Sequence number of the next message.
     pub(crate) sequence: u32,
-    /// Messages that are due and not sent.
+    /// Messages that are due and not sent, of all lanes.
     pub(crate) waiting: u64,
-    /// Due times of the messages that wait; a copy of the client's schedule on the agenda, behind it by `waiting`.
-    pub(crate) cursor: Schedule,
     /// On the worker's list of publishers with something to send.
     pub(crate) listed: bool,
     /// Messages wait because the window or the socket was full: their delay is the peer's doing.
@@ -73,10 +74,39 @@ pub(crate) struct Publisher {
     pub(crate) unwritten: Option<Box<Unwritten>>,
 }
 
-/// A message in flight.
+/// One topic of a publisher, with a schedule of its own.
+#[derive(Debug)]
+pub(crate) struct Lane {
+    pub(crate) topic: Box<str>,
+    /// Only where it differs from client to client.
+    pub(crate) content: Option<Box<Content>>,
+    /// Messages that are due and not sent.
+    pub(crate) waiting: u64,
+    /// Due times of the messages that wait; a copy of the lane's schedule on the agenda, behind it by `waiting`.
+    pub(crate) cursor: Schedule,
+    pub(crate) alias: Alias,
+}
+
+/// Whether the topic is sent as a topic alias (MQTT 5.0, 3.3.2.3.4).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Alias {
+    Unused,
+    /// The server will be told this one with the next message.
+    Untold(u16),
+    /// The server knows it.
+    Told(u16),
+}
+
+/// A message in flight: all that is needed to make it again.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Flight {
     pub(crate) due_ns: u64,
+    /// When it was sent first.
+    pub(crate) first_sent_ns: u64,
+    /// When it was sent last, in milliseconds of `CLOCK_MONOTONIC`, wrapping.
+    pub(crate) sent_at_ms: u32,
+    pub(crate) sequence: u32,
+    pub(crate) lane: u16,
     /// QoS 2: PUBREC has come, PUBCOMP is to come.
     pub(crate) released: bool,
 }
@@ -94,6 +124,17 @@ impl Publisher {
     /// Whether the window has room.
     pub(crate) fn may_send(&self) -> bool {
         self.window.len() < usize::from(self.window_max) && self.window.has_id()
+    }
+
+    /// Whether it sends whenever it can.
+    pub(crate) fn is_flat_out(&self) -> bool {
+        self.lanes[0].cursor.is_flat_out()
+    }
+
+    /// Forgets what was due.
+    pub(crate) fn give_up_waiting(&mut self) {
+        self.waiting = 0;
+        self.lanes.iter_mut().for_each(|lane| lane.waiting = 0);
     }
 }
 

@@ -16,6 +16,7 @@ pub(crate) struct Console {
     last: Tally,
     bar: ProgressBar,
     clients: u64,
+    is_quiet: bool,
 }
 
 impl Console {
@@ -27,9 +28,15 @@ impl Console {
         let style = ProgressStyle::with_template("{wide_bar} {pos}/{len} {msg} {elapsed}");
         bar.set_style(style.expect("a constant template that parses"));
         bar.set_message("connecting");
-        let console =
-            Self { started_ns, last_ns: started_ns, last: Tally::default(), bar, clients: u64::from(settings.clients) };
-        console.print(&format!(
+        let console = Self {
+            started_ns,
+            last_ns: started_ns,
+            last: Tally::default(),
+            bar,
+            clients: u64::from(settings.clients),
+            is_quiet: settings.is_quiet,
+        };
+        console.line(&format!(
             "Start with {} workers, addrs pool size: {} and req interval: {} ms \n",
             settings.threads,
             settings.ifaddrs.len().max(1),
@@ -42,11 +49,16 @@ impl Console {
     pub(crate) fn tick(&mut self, now_ns: u64, tally: &Tally) {
         let seconds = (now_ns - self.last_ns) as f64 / 1e9;
         let time = elapsed_text(Duration::from_nanos(now_ns - self.started_ns));
+        let latencies = tally.header_latencies - self.last.header_latencies;
+        let sum_ms = tally.header_latency_ms - self.last.header_latency_ms;
+        if let Some(mean_ms) = sum_ms.checked_div(latencies) {
+            self.line(&format!("{time} publish_latency avg={mean_ms}ms"));
+        }
         for (name, counter) in COUNTERS {
             let (total, before) = (counter(tally), counter(&self.last));
             if total != before {
                 let rate = (total as f64 - before as f64) / seconds;
-                self.print(&format!("{time} {name} total={total} rate={rate:.2}/sec"));
+                self.line(&format!("{time} {name} total={total} rate={rate:.2}/sec"));
             }
         }
         self.last = *tally;
@@ -65,6 +77,13 @@ impl Console {
     /// Ends the bar.
     pub(crate) fn finish(&self) {
         self.bar.finish_and_clear();
+    }
+
+    /// Prints a line of the run's progress, unless `--log_to null`.
+    fn line(&self, line: &str) {
+        if !self.is_quiet {
+            self.print(line);
+        }
     }
 
     /// Prints a line. Whoever reads the output may go away (`| head`): that is no reason to lose the run.

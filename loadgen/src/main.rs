@@ -7,7 +7,7 @@
 //! In the order in which a run meets them:
 //!
 //! - [`cli`]: what was typed; [`settings`]: what it means; [`carrier`]: TLS and WebSocket; [`identity`] and [`naming`]:
-//!   who the clients are, their client ids and topics;
+//!   who the clients are, their client ids and topics; [`content`] and [`properties`]: what their packets carry;
 //! - [`preflight`]: what can be known to fail; [`run`]: phases, the end; the reporter's loop;
 //! - [`worker`]: the event loop, one per core; [`client`]: what one client costs; [`control`] and [`board`]: what
 //!   passes between reporter and workers; [`reason`]: why connections fail and end;
@@ -18,10 +18,12 @@ mod carrier;
 mod cli;
 mod client;
 mod console;
+mod content;
 mod control;
 mod identity;
 mod naming;
 mod preflight;
+mod properties;
 mod reason;
 mod record;
 mod run;

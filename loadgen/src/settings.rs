@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use mqtt_wire::{QoS, TopicFilter, TopicName, Version};
+use mqtt_wire::{PropertiesBuf, QoS, SubscribeOptions, TopicFilter, TopicName, Version};
 use pacer::NS_PER_S;
 use pacer::rng::mix;
 use runlog::clock;
@@ -13,8 +13,10 @@ use serde::Serialize;
 
 use crate::carrier::Carrier;
 use crate::cli::{Cli, Command, CommonArgs, PubArgs, SubArgs};
+use crate::content::{self, Content, Header, TopicSpec};
 use crate::identity::{Identities, Roster};
 use crate::naming::{self, ClientIds, Variables};
+use crate::properties::{self, ConnectExtras};
 
 /// One run.
 #[derive(Debug)]
@@ -40,6 +42,9 @@ pub(crate) struct Settings {
     pub(crate) keep_alive_s: u16,
     pub(crate) clean_start: bool,
     pub(crate) session_expiry_s: u32,
+    pub(crate) connect: ConnectExtras,
+    /// Whether lines are printed.
+    pub(crate) is_quiet: bool,
     pub(crate) duration: Option<Duration>,
     pub(crate) threads: usize,
     pub(crate) seed: u64,
@@ -63,49 +68,57 @@ pub(crate) enum RoleSettings {
 pub(crate) struct SubSettings {
     /// Templates of topic filters.
     pub(crate) filters: Vec<String>,
-    pub(crate) qos: QoS,
+    pub(crate) options: SubscribeOptions,
+    pub(crate) properties: PropertiesBuf,
+    /// What payloads begin with.
+    pub(crate) headers: Vec<Header>,
 }
 
 /// What publishers send.
 #[derive(Debug)]
 pub(crate) struct PubSettings {
-    /// Template of the topic name.
-    pub(crate) topic: String,
-    pub(crate) qos: QoS,
+    /// What each client publishes, each on a schedule of its own; one, unless a file says otherwise. An interval of 0 is
+    /// flat out.
+    pub(crate) lanes: Vec<TopicSpec>,
     pub(crate) retain: bool,
-    pub(crate) payload_len: usize,
-    /// Between two messages of one client; 0: flat out.
-    pub(crate) interval_ns: u64,
+    pub(crate) properties: PropertiesBuf,
+    /// Send topic aliases.
+    pub(crate) aliases: bool,
     /// Messages of all clients together.
     pub(crate) limit: Option<u64>,
     /// Most messages in flight per client.
     pub(crate) window: u16,
     /// Whether publishing waits for the end of the ramp.
     pub(crate) wait_for_all: bool,
+    /// Shortest and longest wait before a client begins.
+    pub(crate) random_wait_ns: (u64, u64),
+    /// After so long an unacknowledged message is sent again.
+    pub(crate) retry_interval_ns: Option<u64>,
 }
 
 impl Settings {
     /// Resolves and checks a command line.
     pub(crate) fn from_cli(cli: Cli) -> Result<Self> {
         match cli.command {
-            Command::Conn(args) => Self::new(args.common, RoleSettings::Conn),
-            Command::Sub(SubArgs { common, topics, qos }) => {
-                let role = RoleSettings::Sub(SubSettings { filters: topics, qos: to_qos(qos)? });
-                Self::new(common, role)
+            Command::Conn(args) => {
+                let short = args.short_ids.s;
+                let mut common = args.common;
+                common.shortids |= short.unwrap_or(false);
+                let user_properties = std::mem::take(&mut common.connect.user_properties);
+                Self::new(common, RoleSettings::Conn, &user_properties)
             }
-            Command::Pub(args) => {
-                let PubArgs { common, topic, qos, size, message_interval_ms, limit, retain, .. } = args;
-                let role = RoleSettings::Pub(PubSettings {
-                    topic,
-                    qos: to_qos(qos)?,
-                    retain,
-                    payload_len: size as usize,
-                    interval_ns: (message_interval_ms * 1e6).round() as u64,
-                    limit: Some(limit).filter(|limit| *limit > 0),
-                    window: if args.inflight == 0 { u16::MAX } else { args.inflight },
-                    wait_for_all: args.wait_before_publishing,
-                });
-                Self::new(common, role)
+            Command::Sub(SubArgs { mut common, short_ids, topics, qos, payload_hdrs, subscribe }) => {
+                common.shortids |= short_ids.s.unwrap_or(false);
+                let pairs = std::mem::take(&mut common.connect.user_properties);
+                let version = version(&common)?;
+                let (properties, options) = properties::of_subscriptions(&subscribe, to_qos(qos)?, &pairs, version)?;
+                let headers = content::parse_headers(&payload_hdrs)?;
+                Self::new(common, RoleSettings::Sub(SubSettings { filters: topics, options, properties, headers }), &[])
+            }
+            Command::Pub(mut args) => {
+                let pairs = std::mem::take(&mut args.common.connect.user_properties);
+                let publish = PubSettings::from_args(&args, &pairs)?;
+                Self::new(args.common, RoleSettings::Pub(publish), &[])
             }
         }
     }
@@ -145,6 +158,7 @@ impl Settings {
             qos: Option<u8>,
             retain: Option<bool>,
             payload_bytes: Option<usize>,
+            payload_stamped: Option<bool>,
             message_interval_ms: Option<f64>,
             limit: Option<u64>,
             window: Option<u16>,
@@ -154,8 +168,11 @@ impl Settings {
         let publish = self.publishing();
         let (topics, qos) = match &self.role {
             RoleSettings::Conn => (Vec::new(), None),
-            RoleSettings::Sub(sub) => (sub.filters.iter().map(String::as_str).collect(), Some(sub.qos as u8)),
-            RoleSettings::Pub(publish) => (vec![publish.topic.as_str()], Some(publish.qos as u8)),
+            RoleSettings::Sub(sub) => (sub.filters.iter().map(String::as_str).collect(), Some(sub.options.qos as u8)),
+            RoleSettings::Pub(publish) => {
+                let topics = publish.lanes.iter().map(|lane| lane.topic.as_str()).collect();
+                (topics, Some(publish.qos_max() as u8))
+            }
         };
         let shown = Shown {
             mode: self.mode(),
@@ -177,8 +194,9 @@ impl Settings {
             topics,
             qos,
             retain: publish.map(|publish| publish.retain),
-            payload_bytes: publish.map(|publish| publish.payload_len),
-            message_interval_ms: publish.map(|publish| publish.interval_ns as f64 / 1e6),
+            payload_bytes: publish.and_then(|publish| publish.lanes[0].content.fixed_len()),
+            payload_stamped: publish.map(PubSettings::is_stamped),
+            message_interval_ms: publish.map(|publish| publish.lanes[0].interval_ns as f64 / 1e6),
             limit: publish.and_then(|publish| publish.limit),
             window: publish.map(|publish| publish.window),
             wait_for_all: publish.map(|publish| publish.wait_for_all),
@@ -194,8 +212,23 @@ impl Settings {
         }
     }
 
-    fn new(args: CommonArgs, role: RoleSettings) -> Result<Self> {
-        let version = Version::from_level(args.protocol).context("protocol version")?;
+    /// What is subscribed to, if anything.
+    pub(crate) fn subscribing(&self) -> Option<&SubSettings> {
+        match &self.role {
+            RoleSettings::Sub(sub) => Some(sub),
+            _ => None,
+        }
+    }
+
+    fn new(args: CommonArgs, role: RoleSettings, user_properties: &[(String, String)]) -> Result<Self> {
+        let version = version(&args)?;
+        if let Some(quic) = args.legacy.quic.as_deref().filter(|value| *value != "false") {
+            bail!("--quic {quic}: QUIC is not spoken here; use TCP, -S (TLS) or --ws (WebSocket)");
+        }
+        for flag in args.legacy.given() {
+            eprintln!("loadgen: {flag} is ignored: it has no meaning here");
+        }
+        let connect = ConnectExtras::new(&args.connect, args.session_expiry, user_properties, version)?;
         let roster = args.clients_file.as_deref().map(Roster::read).transpose()?;
         let named = roster.as_ref().map(|roster| u32::try_from(roster.len()).unwrap_or(u32::MAX));
         let clients = args.count.or(named).unwrap_or(CLIENTS);
@@ -244,6 +277,8 @@ impl Settings {
             keep_alive_s: args.keepalive,
             clean_start: args.clean,
             session_expiry_s: args.session_expiry,
+            connect,
+            is_quiet: args.log_to == "null",
             duration: args.duration,
             threads: args.threads.map_or(cores, usize::from).min(clients as usize),
             seed,
@@ -253,6 +288,11 @@ impl Settings {
             preflight_only: args.lab.preflight_only,
         };
         settings.check_topics()?;
+        if settings.threads > 1 && settings.subscribing().is_some_and(SubSettings::is_shared) {
+            eprintln!(
+                "loadgen: several threads divide the shared subscription: loss is not counted; --threads 1 counts it"
+            );
+        }
         Ok(settings)
     }
 
@@ -268,11 +308,77 @@ impl Settings {
                 }
             }
             RoleSettings::Pub(publish) => {
-                let topic = naming::numbered_topic(&naming::topic(&publish.topic, variables), 0);
-                TopicName::new(&topic).with_context(|| format!("-t {}", publish.topic))?;
+                for lane in &publish.lanes {
+                    let topic = naming::numbered_topic(&naming::topic(&lane.topic, variables), 0);
+                    TopicName::new(&topic).with_context(|| format!("-t {}", lane.topic))?;
+                }
             }
         }
+        if let Some(will) = &self.connect.will {
+            TopicName::new(&naming::topic(&will.topic, variables))
+                .with_context(|| format!("--will-topic {}", will.topic))?;
+        }
         Ok(())
+    }
+}
+
+impl SubSettings {
+    /// Whether clients divide messages among themselves.
+    pub(crate) fn is_shared(&self) -> bool {
+        self.filters.iter().any(|filter| filter.starts_with("$share/"))
+    }
+}
+
+impl PubSettings {
+    fn from_args(args: &PubArgs, user_properties: &[(String, String)]) -> Result<Self> {
+        let version = version(&args.common)?;
+        let headers = content::parse_headers(&args.payload_hdrs)?;
+        let lanes = match (&args.topics_payload, &args.topic) {
+            (Some(path), _) => content::read_topics(path, &headers)?,
+            (None, topic) => vec![TopicSpec {
+                topic: topic.clone().context("-t is missing: the topic to publish to")?,
+                qos: to_qos(args.qos)?,
+                interval_ns: (args.message_interval_ms * 1e6).round() as u64,
+                content: Content::from_flags(args.message.as_deref(), args.size as usize, headers)?,
+            }],
+        };
+        let retry = args.retry_interval > 0;
+        if retry && version == Version::V5 {
+            eprintln!(
+                "loadgen: --retry-interval is ignored: MQTT 5.0 forbids sending again on the same connection (4.4)"
+            );
+        }
+        let (min, max) = (args.min_random_wait, args.max_random_wait.max(args.min_random_wait));
+        let ns =
+            |ms: u64| ms.checked_mul(1_000_000).context("--max-random-wait and --min-random-wait are in milliseconds");
+        let publish = Self {
+            retain: args.retain,
+            properties: properties::of_messages(&args.messages, user_properties, version)?,
+            aliases: args.messages.topic_alias,
+            limit: Some(args.limit).filter(|limit| *limit > 0),
+            window: if args.inflight == 0 { u16::MAX } else { args.inflight },
+            wait_for_all: args.wait_before_publishing,
+            random_wait_ns: (ns(min)?, ns(max)?),
+            retry_interval_ns: (retry && version != Version::V5).then(|| args.retry_interval.saturating_mul(NS_PER_S)),
+            lanes,
+        };
+        if !publish.is_stamped() && args.common.log_to != "null" {
+            eprintln!(
+                "loadgen: these payloads do not say who sent them, which they are and when they were due: receivers count \
+                 messages, but neither loss, duplicates, disorder nor latency (except by --payload-hdrs)"
+            );
+        }
+        Ok(publish)
+    }
+
+    /// Whether receivers can account for every message.
+    pub(crate) fn is_stamped(&self) -> bool {
+        self.lanes.iter().all(|lane| lane.content.is_stamped())
+    }
+
+    /// The highest QoS of a message.
+    pub(crate) fn qos_max(&self) -> QoS {
+        self.lanes.iter().map(|lane| lane.qos).max_by_key(|qos| *qos as u8).unwrap_or(QoS::AtMostOnce)
     }
 }
 
@@ -296,6 +402,10 @@ fn resolve(host: &str, port: u16) -> Result<SocketAddr> {
 
 /// Clients, unless somebody says otherwise.
 const CLIENTS: u32 = 200;
+
+fn version(args: &CommonArgs) -> Result<Version> {
+    Version::from_level(args.protocol).context("protocol version")
+}
 
 fn to_qos(bits: u8) -> Result<QoS> {
     Ok(QoS::from_bits(bits)?)

@@ -7,15 +7,14 @@ use std::io;
 
 use mio::{Interest, Token};
 use mqtt_wire::packet::{PINGREQ, SubscribeFiltersBuf};
-use mqtt_wire::{
-    ConnAck, Connect, Properties, PropertiesBuf, Property, SubAck, Subscribe, SubscribeOptions, TopicFilter,
-};
+use mqtt_wire::{ConnAck, Connect, Property, SubAck, Subscribe, TopicFilter, Will};
 use netloop::socket;
 use netloop::source::SourcePlan;
 use netloop::tls::TlsStream;
 use netloop::transport::Transport;
 use runlog::clock::mono_ns;
 
+use super::publishing::Allowance;
 use super::{Share, Worker, settle, to_ms};
 use crate::board::Board;
 use crate::client::{Client, Stage};
@@ -236,20 +235,30 @@ impl Share {
     fn encode_connect(&mut self, client: &mut Client, index: u32) -> io::Result<()> {
         let settings = &*self.settings;
         let identity = self.identity(client, index);
-        let mut properties = PropertiesBuf::new();
-        if settings.session_expiry_s > 0 {
-            properties.push(Property::SessionExpiryInterval(settings.session_expiry_s)).map_err(io::Error::other)?;
-        }
+        let topic;
+        let will = match &settings.connect.will {
+            None => None,
+            Some(will) => {
+                topic = naming::topic(&will.topic, Variables::of(self.number(index), &identity));
+                Some(Will {
+                    qos: will.qos,
+                    retain: will.retain,
+                    topic: &topic,
+                    payload: &will.payload,
+                    properties: will.properties.as_properties(),
+                })
+            }
+        };
         client.keep_alive_s = settings.keep_alive_s;
         let connect = Connect {
             version: settings.version,
             clean_start: settings.clean_start,
             keep_alive: settings.keep_alive_s,
             client_id: &identity.client_id,
-            will: None,
+            will,
             user_name: identity.user_name.as_deref(),
             password: identity.password.as_deref().map(str::as_bytes),
-            properties: properties.as_properties(),
+            properties: settings.connect.properties.as_properties(),
         };
         connect.encode(&mut self.out).map_err(io::Error::other)
     }
@@ -276,20 +285,30 @@ impl Share {
             return Err(reason::of_connack(self.settings.version, connack.reason));
         }
         let mut receive_max = u16::MAX;
-        let mut qos_max = 2;
+        let (mut qos_max, mut packet_bytes_max, mut takes_retained, mut alias_max) = (2, u32::MAX, true, 0);
         for property in connack.properties.iter() {
             match property {
                 Property::ServerKeepAlive(seconds) => client.keep_alive_s = seconds,
                 Property::ReceiveMaximum(max) => receive_max = max,
                 Property::MaximumQoS(max) => qos_max = max,
+                Property::MaximumPacketSize(max) => packet_bytes_max = max,
+                Property::RetainAvailable(value) => takes_retained = value != 0,
+                Property::TopicAliasMaximum(max) => alias_max = max,
                 _ => {}
             }
         }
         let settings = self.settings.clone();
-        if let RoleSettings::Pub(publish) = &settings.role
-            && publish.qos as u8 > qos_max
-        {
-            return Err(format!("server allows QoS {qos_max} only"));
+        if let RoleSettings::Pub(publish) = &settings.role {
+            if publish.qos_max() as u8 > qos_max {
+                return Err(format!("server allows QoS {qos_max} only"));
+            }
+            if publish.retain && !takes_retained {
+                return Err("server takes no retained messages".to_owned());
+            }
+            let longest = publish.lanes.iter().filter_map(|lane| lane.content.fixed_len()).max();
+            if longest.is_some_and(|bytes| bytes > packet_bytes_max as usize) {
+                return Err(format!("server takes packets of at most {packet_bytes_max} bytes"));
+            }
         }
         match client.settled {
             true => board.tally.reconnect_succ += 1,
@@ -307,7 +326,8 @@ impl Share {
             }
             RoleSettings::Pub(publish) => {
                 self.on_ready(client, now_ns, board);
-                self.become_publisher(client, index, publish, publish.window.min(receive_max), now_ns);
+                let window_max = publish.window.min(receive_max);
+                self.become_publisher(client, index, publish, Allowance { window_max, alias_max }, now_ns);
             }
         }
         Ok(())
@@ -320,9 +340,10 @@ impl Share {
         for template in &sub.filters {
             let filter = naming::topic(template, variables);
             let filter = TopicFilter::new(&filter).map_err(io::Error::other)?;
-            filters.push(filter, SubscribeOptions::with_qos(sub.qos)).map_err(io::Error::other)?;
+            filters.push(filter, sub.options).map_err(io::Error::other)?;
         }
-        let packet = Subscribe { packet_id: 1, properties: Properties::EMPTY, filters: filters.as_filters() };
+        let packet =
+            Subscribe { packet_id: 1, properties: sub.properties.as_properties(), filters: filters.as_filters() };
         packet.encode(self.settings.version, &mut self.out).map_err(io::Error::other)
     }
 
@@ -341,8 +362,8 @@ impl Share {
         if let Some(code) = suback.codes.iter().find(|code| **code >= 0x80) {
             return Err(reason::of_suback(*code));
         }
-        if let Some(code) = suback.codes.iter().find(|code| **code < sub.qos as u8) {
-            return Err(format!("SUBACK grants QoS {code} instead of {}", sub.qos as u8));
+        if let Some(code) = suback.codes.iter().find(|code| **code < sub.options.qos as u8) {
+            return Err(format!("SUBACK grants QoS {code} instead of {}", sub.options.qos as u8));
         }
         board.tally.subscribed += u64::from(!client.settled);
         self.on_ready(client, now_ns, board);

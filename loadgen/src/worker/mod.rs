@@ -29,7 +29,7 @@ use crate::board::{Board, Ending, Tally};
 use crate::client::{Client, Stage};
 use crate::control::{Control, Phase};
 use crate::reason;
-use crate::settings::{RoleSettings, Settings};
+use crate::settings::{RoleSettings, Settings, SubSettings};
 use receiving::Heads;
 
 /// What a worker needs to begin.
@@ -62,6 +62,8 @@ pub(crate) struct Worker {
     broken: Vec<(u32, String)>,
     connecting: connecting::Ramp,
     closing: closing::Closing,
+    /// When unacknowledged messages were looked at last.
+    repeated_at_ns: u64,
     /// When the CPU time was read last.
     cpu_read_ns: u64,
     /// The other one of the two lists of [`Share::senders`].
@@ -118,6 +120,7 @@ impl Worker {
         let worker = Self {
             connecting: connecting::Ramp::new(start_ns, sources),
             closing: closing::Closing::default(),
+            repeated_at_ns: 0,
             cpu_read_ns: 0,
             served: Vec::new(),
             clients: (0..count).map(|_| Client::default()).collect(),
@@ -165,6 +168,7 @@ impl Worker {
                 self.let_go();
                 self.share.offer(&mut self.clients, &mut board.tally);
                 self.send_what_is_due(board);
+                self.repeat_unacknowledged(board);
             }
             Phase::Drain => {
                 self.share.give_up_waiting(&mut self.clients, &mut board.tally);
@@ -280,7 +284,7 @@ impl Worker {
                 publisher.held_up = true;
                 client.publisher = Some(publisher);
             } else {
-                self.share.agenda.leave(index);
+                self.share.leave_agenda(index);
                 tally.waiting -= publisher.waiting;
             }
         }
@@ -324,7 +328,9 @@ impl Worker {
         }
         let receipts = self.share.receipts.totals();
         tally.delivered = receipts.delivered;
-        tally.lost = receipts.lost;
+        // Parts of a shared subscription's stream that other workers have look like gaps.
+        let whole = self.settings.threads == 1 || !self.settings.subscribing().is_some_and(SubSettings::is_shared);
+        tally.lost = if whole { receipts.lost } else { 0 };
         tally.duplicated = receipts.duplicated + receipts.stale;
         tally.out_of_order = receipts.out_of_order;
         tally.skipped_ports = self.connecting.skipped_ports();

@@ -1,17 +1,20 @@
 //! What comes in: bytes to packets, packets to acts, and the account of the messages received.
 
 use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 use mqtt_wire::{Ack, AckKind, Frame, Packet, Publish, QoS};
 use netloop::buffer::Input;
 use pacer::receipt::{Arrival, Receipts};
 use pacer::stamp::{Reading, Stamp};
-use runlog::clock::mono_ns;
+use runlog::clock::{mono_ns, wall_ns};
 
 use super::{Share, Worker};
 use crate::board::Board;
 use crate::client::{Client, Stage};
+use crate::content;
 use crate::reason;
+use crate::settings::SubSettings;
 
 impl Worker {
     /// Reads what a socket holds, acts on it and sends the answers with one write. `ending`: the poller has seen the end
@@ -127,8 +130,31 @@ impl Share {
             board.tally.retained += 1;
             return;
         }
-        let stamp = match Stamp::read(publish.payload) {
+        let sub = self.settings.subscribing();
+        let headers = sub.map_or(&[][..], |sub| &sub.headers);
+        // The messages of a shared subscription are divided among the clients: they have one account.
+        let account =
+            if sub.is_some_and(SubSettings::is_shared) { u64::from(u32::MAX) } else { u64::from(index) } << 32;
+        let Some((found, body)) = content::split_headers(headers, publish.payload) else {
+            board.tally.unstamped += 1;
+            return;
+        };
+        let latency_ms = found.sent_at_ms.map(|sent_at_ms| (wall_ns() / 1_000_000).saturating_sub(sent_at_ms));
+        if let Some(latency_ms) = latency_ms {
+            board.tally.header_latency_ms += latency_ms;
+            board.tally.header_latencies += 1;
+        }
+        let stamp = match Stamp::read(body) {
             Reading::Intact(stamp) => stamp,
+            _ if found.counter.is_some() => {
+                // The counter runs per publisher; the topic stands for the publisher.
+                let mut topic = DefaultHasher::new();
+                publish.topic.hash(&mut topic);
+                let key = account | topic.finish() & u64::from(u32::MAX);
+                self.receipts.record(key, found.counter.unwrap_or_default() as u32);
+                latency_ms.into_iter().for_each(|ms| board.series.latency.record(ms * 1_000_000));
+                return;
+            }
             Reading::Corrupted => {
                 board.tally.unverifiable += 1;
                 return;
@@ -138,14 +164,14 @@ impl Share {
                 return;
             }
         };
-        let key = u64::from(index) << 32 | u64::from(stamp.sender);
+        let key = account | u64::from(stamp.sender);
         let arrival = self.receipts.record(key, stamp.sequence);
         self.heads.see(key, &stamp, arrival, client.since_ns, &mut self.receipts);
         if matches!(arrival, Arrival::Duplicated | Arrival::Stale) {
             return;
         }
         board.series.latency.record(now_ns.saturating_sub(stamp.due_ns));
-        if let Some(sent_ns) = Stamp::peek_sent_ns(publish.payload) {
+        if let Some(sent_ns) = Stamp::peek_sent_ns(body) {
             board.series.uncorrected.record(now_ns.saturating_sub(sent_ns));
         }
     }

@@ -2,6 +2,8 @@
 
 /// A network that drops, repeats, reorders and damages on purpose: each is counted exactly.
 mod bad_network;
+/// What packets carry: payloads, headers, templates, properties, credentials; repeated messages.
+mod contents;
 /// Counts at every QoS and protocol version against Mosquitto, to the last message.
 mod exchange;
 /// What must go wrong clearly: nobody there, broker killed, signals, bad flags, limits.

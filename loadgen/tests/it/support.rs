@@ -1,9 +1,10 @@
 //! Processes of the tests: a broker, loadgen, and the files that they leave behind.
 
-use std::io::Write;
+use std::io::{BufRead, BufReader, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
@@ -67,6 +68,65 @@ impl Mosquitto {
 }
 
 impl Drop for Mosquitto {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A `mosquitto_sub` (MQTT 5.0, QoS 2) that waits for so many messages; killed when dropped.
+pub(crate) struct Listener {
+    child: Child,
+    lines: Receiver<String>,
+}
+
+impl Listener {
+    /// Starts it and waits until it has subscribed. `format` is that of its `-F`.
+    pub(crate) fn start(broker: SocketAddr, topic: &str, format: &str, count: usize) -> Self {
+        // Line by line: into a pipe it would keep its lines for itself.
+        let mut child = Command::new("stdbuf")
+            .args([
+                "-oL",
+                "mosquitto_sub",
+                "-h",
+                &broker.ip().to_string(),
+                "-p",
+                &broker.port().to_string(),
+                "-V",
+                "5",
+                "-q",
+                "2",
+                "-d",
+            ])
+            .args(["-t", topic, "-C", &count.to_string(), "-F", &format!("MESSAGE {format}")])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("mosquitto_sub is on PATH: apt-get install mosquitto-clients");
+        let output = child.stdout.take().unwrap();
+        let (sender, lines) = channel();
+        std::thread::spawn(move || {
+            BufReader::new(output).lines().map_while(Result::ok).try_for_each(|line| sender.send(line)).ok();
+        });
+        let listener = Self { child, lines };
+        while !listener.lines.recv_timeout(PATIENCE).expect("mosquitto_sub subscribes").starts_with("Subscribed") {}
+        listener
+    }
+
+    /// What it said of the messages.
+    pub(crate) fn finish(self) -> Vec<String> {
+        let mut messages = Vec::new();
+        loop {
+            match self.lines.recv_timeout(PATIENCE) {
+                Ok(line) => messages.extend(line.strip_prefix("MESSAGE ").map(str::to_owned)),
+                Err(RecvTimeoutError::Disconnected) => return messages,
+                Err(RecvTimeoutError::Timeout) => panic!("mosquitto_sub waits for more than {messages:?}"),
+            }
+        }
+    }
+}
+
+impl Drop for Listener {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
