@@ -1,9 +1,11 @@
 //! F7: bytes presented as deliveries.
 
-use runlog::columns;
+use runlog::{LoadSummary, columns};
 
 use super::scene::carries_messages;
 use super::{Detector, Finding, Looked, Proof, Scene, Severity};
+use crate::reading::Reading;
+use crate::series::Series;
 
 pub(super) const DETECTOR: Detector =
     Detector { flaw: "F7", title: "Bytes stand for deliveries", needs: "runs with load", look };
@@ -20,7 +22,11 @@ fn look(scene: &Scene) -> Looked {
                       a difference in bytes is not the same difference in deliveries."
                 .to_owned(),
     };
-    let busy = || scene.loaded().filter(|(reading, series)| carries_messages(reading, series));
+    let has_messages = |reading: &Reading, series: &Series| {
+        let moves = |load: &LoadSummary| load.publish.is_some() || load.receive.is_some();
+        carries_messages(reading, series) || scene.loads(reading).iter().any(|(_, load)| moves(load))
+    };
+    let busy = || scene.loaded().filter(|(reading, series)| has_messages(reading, series));
     for (reading, series) in busy() {
         if scene.loads(reading).iter().any(|(_, load)| load.receive.is_some()) {
             continue;

@@ -1,5 +1,8 @@
 //! The binary as a user meets it: files in, text and files out.
 //!
+//! - `audit`: the flaws that data shows: of the published runs, of a model's, of none.
+//! - `claims`: published figures against runs.
+//! - `model`: runs in the published format with one flaw at a time.
 //! - `published`: the published benchmark's data gives the published figures, by the published rules.
 //! - `report`: the report of an A/B experiment.
 //! - `rubbish`: what is no run, or a damaged one, is met with a clear message.
@@ -7,6 +10,9 @@
 //! - `support`: running the binary, finding the published data.
 //! - `tree`: run directories of an experiment, from a simple model of two brokers.
 
+mod audit;
+mod claims;
+mod model;
 mod published;
 mod report;
 mod rubbish;

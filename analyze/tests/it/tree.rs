@@ -358,7 +358,15 @@ fn values(median_us: f64, count: usize) -> Vec<u64> {
 }
 
 fn load_summary(mode: &str, clients: u64) -> LoadSummary {
-    LoadSummary { tool: "loadgen".to_owned(), mode: mode.to_owned(), ok: true, clients, ..LoadSummary::default() }
+    let connect = ConnectSummary { attempted: clients, succeeded: clients, ..ConnectSummary::default() };
+    LoadSummary {
+        tool: "loadgen".to_owned(),
+        mode: mode.to_owned(),
+        ok: true,
+        clients,
+        connect,
+        ..LoadSummary::default()
+    }
 }
 
 fn host() -> HostManifest {
