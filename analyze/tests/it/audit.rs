@@ -86,7 +86,7 @@ fn one_flaw_at_a_time() {
         ("only-acknowledgements", |host| host.packet_bytes = |s| if s < 100.0 { [300.0; 2] } else { [300.0, 66.0] }),
         ("clients-missing", |host| {
             if is_b(host) {
-                host.connections = |_| 4_990.0
+                host.connections = |_| 4_990.0;
             }
         }),
         ("memory-grows", |host| host.rss_mib = |s| 100.0 + 10.0 * s),
@@ -98,23 +98,23 @@ fn one_flaw_at_a_time() {
         }),
         ("sysctl-differs", |host| {
             if is_b(host) {
-                host.sysctls = "net.core.somaxconn = 128\n"
+                host.sysctls = "net.core.somaxconn = 128\n";
             }
         }),
         ("single-run", |host| {
             if !host.tag.ends_with("run1") {
-                host.samples = 0
+                host.samples = 0;
             }
         }),
         ("few-repeats", |host| {
             if host.tag.ends_with("run3") {
-                host.samples = 0
+                host.samples = 0;
             }
         }),
         ("targets-apart", |host| host.begin_s += if is_b(host) { 7200 } else { 0 }),
         ("period-stretched", |host| {
             if is_b(host) {
-                host.period_s = 2.0
+                host.period_s = 2.0;
             }
         }),
         ("packets-are-buffers", |host| host.packet_bytes = |_| [300.0, 3000.0]),
@@ -224,7 +224,7 @@ fn what_load_tools_and_probers_say() {
     }
     let (home, _) = pair(|host| {
         if !host.tag.ends_with("run1") {
-            host.samples = 0
+            host.samples = 0;
         }
     });
     let mut deaf = good.clone();
