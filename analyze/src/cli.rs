@@ -44,6 +44,10 @@ enum Command {
         /// Write to this file instead
         #[arg(short, long, value_name = "FILE")]
         output: Option<PathBuf>,
+        /// Write what the published postprocess_rates.py writes: with Unix line ends as in the published files, or with
+        /// `--compat=crlf` those that the script itself writes
+        #[arg(long, value_enum, value_name = "LINE_END", num_args = 0..=1, require_equals = true, default_missing_value = "lf")]
+        compat: Option<LineEnd>,
     },
     /// Print what each run shows in the published window rules and in ours
     Summary {
@@ -92,6 +96,14 @@ enum Command {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum LineEnd {
+    /// As in the published rates.csv files
+    Lf,
+    /// As the published script writes them
+    Crlf,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Format {
     /// A table in Markdown
     Md,
@@ -114,7 +126,7 @@ enum FailOn {
 
 fn run(arguments: Arguments) -> Result<()> {
     match arguments.command {
-        Command::Rates { raw, output } => run_rates(&raw, output.as_deref()),
+        Command::Rates { raw, output, compat } => run_rates(&raw, output.as_deref(), compat),
         Command::Summary { dirs, format } => run_summary(&dirs, format),
         Command::Audit { dirs, format, against, fail_on } => run_audit(&dirs, format, &against, fail_on),
         Command::Claims { file, dirs, format } => run_claims(&file, &dirs, format),
@@ -122,8 +134,9 @@ fn run(arguments: Arguments) -> Result<()> {
     }
 }
 
-fn run_rates(raw: &Path, output: Option<&Path>) -> Result<()> {
-    let written = rates::write(raw, output)?;
+fn run_rates(raw: &Path, output: Option<&Path>, compat: Option<LineEnd>) -> Result<()> {
+    let published = |line_end| rates::Form::Published { crlf: line_end == LineEnd::Crlf };
+    let written = rates::write(raw, output, compat.map_or(rates::Form::Ours, published))?;
     warn(&written.warnings);
     println!("{}: {} rows", written.path.display(), written.rows);
     Ok(())

@@ -230,9 +230,9 @@ fn report_clock_steps(table: &Table, warnings: &mut Vec<Warning>) {
 }
 
 /// An interval this many times longer than the usual one is a gap.
-const GAP_FACTOR: f64 = 2.5;
+pub const GAP_FACTOR: f64 = 2.5;
 /// A clock that is merely disciplined moves by less than this between two samples, s.
-const CLOCK_STEP_S: f64 = 0.1;
+pub const CLOCK_STEP_S: f64 = 0.1;
 /// Times are compared with this much slack, s: a mark and a sample of the same moment may differ by rounding.
 const TIME_SLACK_S: f64 = 1e-6;
 

@@ -30,15 +30,12 @@ impl Table {
     /// # Errors
     /// When the file cannot be read, is empty, or its first line is no header with a time column.
     pub fn read(path: &Path) -> Result<Self> {
-        let advice = "give the raw.csv of a run; an empty one is left by a tool that ended before its first sample";
-        let whole = damage::Table::load(path).context(advice)?;
-        require_times(&whole)?;
-        let dropped_lines = whole.warnings.iter().filter_map(|w| w.line).collect();
-        let (header, warnings) = (whole.columns.clone(), whole.warnings.clone());
+        let whole = damage::Table::load(path).context(ADVICE)?;
+        require_times(path, &whole.columns)?;
+        let (header, warnings, dropped_lines) =
+            (whole.columns.clone(), whole.warnings.clone(), whole.dropped_lines.clone());
         let frame = parse(&whole.into_csv(), &header).with_context(|| format!("cannot parse {}", path.display()))?;
-        let mut table = Self { path: path.to_owned(), header, frame, dropped_lines, warnings: Vec::new() };
-        push_capped(&mut table.warnings, warnings, "lines dropped");
-        Ok(table)
+        Ok(Self { path: path.to_owned(), header, frame, dropped_lines, warnings })
     }
 
     /// Where the table was read from.
@@ -105,15 +102,19 @@ pub fn push_capped(warnings: &mut Vec<Warning>, mut found: Vec<Warning>, what: &
     }
 }
 
-fn require_times(table: &damage::Table) -> Result<()> {
-    if [TIME_UTC, MONO_NS].iter().any(|name| table.has(name)) {
+/// Refuses a file whose header has no time column.
+///
+/// # Errors
+/// With what the header begins with, and what to give instead.
+pub fn require_times(path: &Path, header: &[String]) -> Result<()> {
+    if [TIME_UTC, MONO_NS].iter().any(|time| header.iter().any(|name| name == time)) {
         return Ok(());
     }
-    let start: String = table.columns.join(",").chars().take(60).collect();
+    let start: String = header.join(",").chars().take(60).collect();
     bail!(
         "{}:1: not a CSV file of a run: its first line has neither a column {TIME_UTC} nor {MONO_NS}, it begins with \
          {start:?}; give the raw.csv that a collector wrote, or the directory that holds it",
-        table.path.display()
+        path.display()
     );
 }
 
@@ -131,6 +132,9 @@ fn parse(bytes: &[u8], header: &[String]) -> Result<DataFrame> {
         CsvReadOptions::default().with_has_header(true).with_schema(Some(Arc::new(schema))).with_ignore_errors(true);
     Ok(options.into_reader_with_file_handle(Cursor::new(bytes)).finish()?)
 }
+
+/// What to do about a file that cannot be read.
+pub const ADVICE: &str = "give the raw.csv of a run; an empty one is left by a tool that ended before its first sample";
 
 const WARNINGS_PER_KIND_MAX: usize = 5;
 

@@ -4,6 +4,7 @@
 //! - `claims`: published figures against runs.
 //! - `model`: runs in the published format with one flaw at a time.
 //! - `published`: the published benchmark's data gives the published figures, by the published rules.
+//! - `rates`: both forms of rates.csv, and damaged files.
 //! - `report`: the report of an A/B experiment.
 //! - `rubbish`: what is no run, or a damaged one, is met with a clear message.
 //! - `summary`: runs of our own in a few windows.
@@ -14,6 +15,7 @@ mod audit;
 mod claims;
 mod model;
 mod published;
+mod rates;
 mod report;
 mod rubbish;
 mod summary;

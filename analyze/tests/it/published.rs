@@ -15,9 +15,11 @@ fn rates_of_a_published_run_are_the_published_bytes() {
     let directory = tempfile::tempdir().unwrap();
     let out = directory.path().join("rates.csv");
     let raw = published.join(N2N_A).join("raw.csv");
-    stdout(&analyze([Path::new("rates"), &raw, Path::new("-o"), &out]));
     let expected = std::fs::read(published.join(N2N_A).join("rates.csv")).unwrap();
-    assert!(std::fs::read(&out).unwrap() == expected, "rates.csv differs from the published one");
+    for form in [None, Some("--compat")] {
+        stdout(&analyze([Path::new("rates"), &raw, Path::new("-o"), &out].into_iter().chain(form.map(Path::new))));
+        assert!(std::fs::read(&out).unwrap() == expected, "rates.csv differs from the published one ({form:?})");
+    }
 }
 
 /// Guide 3.7.3: RSS and VSZ in MiB, context switches per second; mean of 20 % to 90 %.

@@ -37,6 +37,14 @@ pub fn rate_column(counter: &str) -> String {
     format!("{counter}_per_s")
 }
 
+/// The levels that the guide's script passes on, in its order.
+pub const GUIDE_LEVELS: [&str; 3] = [TCP_ESTAB, PROC_RSS_KB, PROC_VSZ_KB];
+
+/// Whether the guide's script takes a column as something else than a counter.
+pub fn is_guide_level(name: &str) -> bool {
+    GUIDE_LEVELS.contains(&name) || name == TIME_UTC || name == IFACE
+}
+
 /// Last column of a `rates.csv` of ours: the elapsed time that the row's rates are over, s.
 pub const DT_S: &str = "dt_s";
 

@@ -119,6 +119,37 @@ impl fmt::Display for Warning {
     }
 }
 
+/// Warnings of one kind of which there may be millions: the first few, and a count of the others.
+#[derive(Debug, Clone, Default)]
+pub struct Warnings {
+    first: Vec<Warning>,
+    next: Option<Warning>,
+    more: u64,
+}
+
+impl Warnings {
+    /// Adds one.
+    pub fn push(&mut self, warning: Warning) {
+        if self.first.len() < Self::SHOWN_MAX {
+            self.first.push(warning);
+        } else {
+            self.next.get_or_insert(warning);
+            self.more += 1;
+        }
+    }
+
+    /// The first ones, and one that says how many more `what` there are and where the next is.
+    pub fn list(&self, what: &str) -> Vec<Warning> {
+        let more = self
+            .next
+            .iter()
+            .map(|next| Warning { message: format!("{} more {what}, this one the next", self.more), ..next.clone() });
+        self.first.iter().cloned().chain(more).collect()
+    }
+
+    const SHOWN_MAX: usize = 5;
+}
+
 /// What was read, and what was wrong with the rest.
 #[derive(Debug, Clone)]
 pub struct Loaded<T> {

@@ -30,6 +30,7 @@
 //! - [`summary`]: the shapes of `summary.json`, with percentiles.
 //! - [`mod@write`]: [`RunDir`] and the writers that it hands out.
 //! - [`read`]: [`discover`] and [`Run`].
+//! - [`rows`]: reading a CSV file of any size, a block of rows at a time.
 //! - [`table`]: reading a CSV file of which any line may be damaged.
 //! - [`hlog`]: reading and writing the histogram log.
 
@@ -42,6 +43,7 @@ pub mod meta;
 pub mod name;
 pub mod order;
 pub mod read;
+pub mod rows;
 pub mod summary;
 pub mod table;
 pub mod write;
@@ -50,7 +52,7 @@ mod error;
 
 use std::sync::LazyLock;
 
-pub use error::{Error, Loaded, Result, Warning};
+pub use error::{Error, Loaded, Result, Warning, Warnings};
 pub use event::{Edge, Event, EventKind};
 pub use meta::{HostManifest, Meta, ProcessManifest};
 pub use name::{Context, Role};

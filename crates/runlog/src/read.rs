@@ -76,6 +76,18 @@ pub fn plan(experiment: &Path) -> Result<Option<serde_json::Value>> {
     serde_json::from_str(&text).map(Some).map_err(|reason| Error::Json { path, reason })
 }
 
+/// Where the rates of a file of samples go, by the names of the guide's script: `raw.csv` to `rates.csv`, `raw-x.csv` to
+/// `rates-x.csv`, any other to itself with `.rates.csv` behind.
+pub fn rates_beside(raw: &Path) -> PathBuf {
+    let name = raw.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let rates = match name.strip_prefix(write::RAW_PREFIX) {
+        _ if name == write::RAW => write::RATES.to_owned(),
+        Some(rest) => format!("{}{rest}", write::RATES_PREFIX),
+        None => format!("{name}.{}", write::RATES),
+    };
+    raw.with_file_name(rates)
+}
+
 impl Run {
     /// Reads the metadata of one run directory. Damage goes to `warnings`.
     pub fn open(path: impl Into<PathBuf>) -> Run {
@@ -83,6 +95,7 @@ impl Run {
         let mut warnings = Vec::new();
         let meta = load_meta(&path.join(write::META), &mut warnings);
         let guide_meta = fs::read(path.join(write::GUIDE_META)).ok();
+        let guide_meta = guide_meta.or_else(|| fs::read(copy_of(&path, write::GUIDE_META)?).ok());
         let guide_meta = guide_meta.map(|bytes| GuideMeta::parse(&String::from_utf8_lossy(&bytes)));
         let format = if guide_meta.is_some() && meta.is_none() { Format::Guide } else { Format::Ours };
         if meta.is_none() && guide_meta.is_none() && warnings.is_empty() {
@@ -107,9 +120,11 @@ impl Run {
         self.path.join(if self.format == Format::Guide { write::GUIDE_META } else { write::META })
     }
 
-    /// Path of `raw.csv`, whether it exists or not; likewise the others.
+    /// Path of `raw.csv`, whether it exists or not; likewise the others. Where only the guide's copy under the run's own name
+    /// was kept (`raw-<run>.csv`), that of the copy.
     pub fn raw_path(&self) -> PathBuf {
-        self.path.join(write::RAW)
+        let raw = self.path.join(write::RAW);
+        if raw.exists() { raw } else { copy_of(&self.path, write::RAW).unwrap_or(raw) }
     }
 
     /// Path of `counters.csv`.
@@ -201,7 +216,8 @@ impl Run {
 }
 
 fn walk(directory: &Path, runs: &mut Vec<Run>) -> Result<()> {
-    let is_run = [write::META, write::GUIDE_META, write::RAW].iter().any(|file| directory.join(file).is_file());
+    let is_run = [write::META, write::GUIDE_META, write::RAW].iter().any(|file| directory.join(file).is_file())
+        || copy_of(directory, write::RAW).is_some();
     let entries = fs::read_dir(directory).map_err(Error::io("read directory", directory))?;
     if is_run {
         runs.push(Run::open(directory));
@@ -214,6 +230,15 @@ fn walk(directory: &Path, runs: &mut Vec<Run>) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// The guide's copy of a file in a run directory: its name with `-<run>` before the extension, where `<run>` is the name of
+/// the directory, as the guide's collectors leave it.
+fn copy_of(directory: &Path, file: &str) -> Option<PathBuf> {
+    let run = directory.file_name()?.to_string_lossy();
+    let (stem, extension) = file.rsplit_once('.')?;
+    let copy = directory.join(format!("{stem}-{run}.{extension}"));
+    copy.is_file().then_some(copy)
 }
 
 fn load_meta(path: &Path, warnings: &mut Vec<Warning>) -> Option<Meta> {

@@ -3,12 +3,10 @@
 //! [`Table::load`] keeps the header and the whole rows and reports every other line. What it keeps is CSV text again
 //! ([`Table::csv`]), ready for a data-frame library; the small readers here serve everything that needs only a column.
 
-use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::io::Read;
+use std::path::PathBuf;
 
-use csv::{ByteRecord, ReaderBuilder};
-
-use crate::columns::{self, Kind};
+use crate::rows::{Block, Damage, Rows};
 use crate::{Error, Result, Warning};
 
 /// A CSV file without its damaged lines.
@@ -20,8 +18,10 @@ pub struct Table {
     pub columns: Vec<String>,
     /// Number of whole rows.
     pub rows: u64,
-    /// One entry per dropped line.
+    /// What was wrong with the rest: the first few places, and how many more there are.
     pub warnings: Vec<Warning>,
+    /// Line numbers, ascending, of the lines that are no rows, empty ones included.
+    pub dropped_lines: Vec<u64>,
     csv: Vec<u8>,
 }
 
@@ -32,9 +32,7 @@ impl Table {
     /// # Errors
     /// The file cannot be read, is empty, or its header names a column twice or not at all.
     pub fn load(path: impl Into<PathBuf>) -> Result<Table> {
-        let path = path.into();
-        let bytes = std::fs::read(&path).map_err(Error::io("read", &path))?;
-        Table::parse(path, &bytes)
+        Table::collect(Rows::open(path, Damage::Drop)?)
     }
 
     /// The same for text that is in memory; `path` names it in warnings.
@@ -42,35 +40,28 @@ impl Table {
     /// # Errors
     /// As [`Table::load`], except reading.
     pub fn parse(path: PathBuf, bytes: &[u8]) -> Result<Table> {
-        let whole = bytes.iter().rposition(|&byte| byte == b'\n').map_or(0, |last| last + 1);
-        let mut reader = ReaderBuilder::new().has_headers(false).flexible(true).from_reader(&bytes[..whole]);
-        let mut record = ByteRecord::new();
-        if !read_record(&mut reader, &mut record) {
-            return Err(Error::Header { path, reason: empty_reason(bytes) });
-        }
-        let columns = header(&path, &record)?;
-        let numeric: Vec<bool> =
-            columns.iter().map(|name| columns::kind(name).is_some_and(|kind| kind != Kind::Text)).collect();
-        let mut table = Table { csv: Vec::with_capacity(whole), path, columns, rows: 0, warnings: Vec::new() };
-        table.keep(bytes, 0, reader.position().byte());
-        loop {
-            let (start, line) = (reader.position().byte(), reader.position().line());
-            if !read_record(&mut reader, &mut record) {
-                break;
+        Table::collect(Rows::new(path, bytes, Damage::Drop)?)
+    }
+
+    fn collect<R: Read>(mut rows: Rows<R>) -> Result<Table> {
+        let mut csv = rows.header().to_vec();
+        csv.push(b'\n');
+        let (mut block, mut count) = (Block::default(), 0);
+        while rows.read(&mut block)? {
+            for row in 0..block.rows() {
+                csv.extend_from_slice(block.text(row));
+                csv.push(b'\n');
             }
-            match table.fault(&record, &numeric) {
-                None => {
-                    table.keep(bytes, start, reader.position().byte());
-                    table.rows += 1;
-                }
-                Some(fault) => table.warn(line, format!("{fault}; row dropped")),
-            }
+            count += block.rows() as u64;
         }
-        if whole < bytes.len() {
-            let line = reader.position().line();
-            table.warn(line, "the last line has no end: the writer was stopped while writing it; dropped".to_owned());
-        }
-        Ok(table)
+        Ok(Table {
+            path: rows.path().to_owned(),
+            columns: rows.columns().to_vec(),
+            rows: count,
+            warnings: rows.warnings(),
+            dropped_lines: rows.dropped().to_vec(),
+            csv,
+        })
     }
 
     /// Header and whole rows as CSV text.
@@ -109,64 +100,11 @@ impl Table {
             let (path, column, present) = (self.path.clone(), column.to_owned(), self.columns.join(", "));
             return Err(Error::NoColumn { path, column, present });
         };
-        let mut reader = ReaderBuilder::new().has_headers(true).from_reader(self.csv.as_slice());
-        let mut record = ByteRecord::new();
-        let mut values = Vec::with_capacity(self.rows as usize);
-        while read_record(&mut reader, &mut record) {
-            values.push(parse(&record[index]));
+        let mut rows = Rows::new(self.path.clone(), self.csv.as_slice(), Damage::Drop)?;
+        let (mut block, mut values) = (Block::default(), Vec::with_capacity(self.rows as usize));
+        while rows.read(&mut block)? {
+            values.extend((0..block.rows()).map(|row| parse(block.cell(row, index))));
         }
         Ok(values)
     }
-
-    fn fault(&self, record: &ByteRecord, numeric: &[bool]) -> Option<String> {
-        if record.len() != self.columns.len() {
-            return Some(format!("{} cells under a header of {}", record.len(), self.columns.len()));
-        }
-        let bad =
-            |(index, cell): (usize, &[u8])| (numeric[index] && !cell.is_empty() && !is_number(cell)).then_some(index);
-        let index = record.iter().enumerate().find_map(bad)?;
-        Some(format!(
-            "column {} holds {:?}, which is no number",
-            self.columns[index],
-            String::from_utf8_lossy(&record[index])
-        ))
-    }
-
-    fn keep(&mut self, bytes: &[u8], start: u64, end: u64) {
-        self.csv.extend_from_slice(&bytes[start as usize..end as usize]);
-    }
-
-    fn warn(&mut self, line: u64, message: String) {
-        self.warnings.push(Warning::new(&self.path, Some(line), message));
-    }
-}
-
-fn header(path: &Path, record: &ByteRecord) -> Result<Vec<String>> {
-    let mut seen = BTreeSet::new();
-    let columns: Vec<String> = record.iter().map(|name| String::from_utf8_lossy(name).into_owned()).collect();
-    for name in &columns {
-        if name.is_empty() || !seen.insert(name) {
-            let reason =
-                if name.is_empty() { "a column without a name".to_owned() } else { format!("column {name:?} twice") };
-            return Err(Error::Header { path: path.to_owned(), reason });
-        }
-    }
-    Ok(columns)
-}
-
-fn empty_reason(bytes: &[u8]) -> String {
-    match bytes.len() {
-        0 => "the file is empty".to_owned(),
-        count => format!("no whole line in {count} bytes, so no header"),
-    }
-}
-
-fn is_number(cell: &[u8]) -> bool {
-    std::str::from_utf8(cell)
-        .is_ok_and(|text| text.parse::<u64>().is_ok() || text.parse::<f64>().is_ok_and(f64::is_finite))
-}
-
-/// Reads the next record; false at the end. A slice reader fails at nothing: records are bytes of any number of cells.
-fn read_record(reader: &mut csv::Reader<&[u8]>, record: &mut ByteRecord) -> bool {
-    reader.read_byte_record(record).expect("flexible byte records of a slice always read")
 }

@@ -16,6 +16,9 @@ pub(crate) const GUIDE_META: &str = "meta.txt";
 pub(crate) const RAW: &str = "raw.csv";
 pub(crate) const COUNTERS: &str = "counters.csv";
 pub(crate) const RATES: &str = "rates.csv";
+/// The guide's copies of its files, named after the run: `raw-<run>.csv`.
+pub(crate) const RAW_PREFIX: &str = "raw-";
+pub(crate) const RATES_PREFIX: &str = "rates-";
 pub(crate) const SAMPLES: &str = "samples.csv";
 pub(crate) const EVENTS: &str = "events.jsonl";
 pub(crate) const LATENCY: &str = "latency.hlog";
@@ -194,10 +197,11 @@ impl TableWriter {
         }
     }
 
-    /// Appends text, quoted where CSV asks for it.
+    /// Appends text, quoted where CSV asks for it. Control characters become spaces: a row is a line.
     pub fn text(&mut self, value: &str) -> &mut Self {
         self.separate();
-        if value.contains([',', '"', '\n', '\r']) {
+        let value = value.replace(char::is_control, " ");
+        if value.contains([',', '"']) {
             self.pending.extend_from_slice(format!("\"{}\"", value.replace('"', "\"\"")).as_bytes());
         } else {
             self.pending.extend_from_slice(value.as_bytes());
