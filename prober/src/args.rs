@@ -3,11 +3,13 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{ArgAction, Parser};
+use clap::{ArgAction, Parser, ValueEnum};
 use mqtt_wire::{QoS, TopicName, Version};
 use pacer::stamp::Stamp;
 use runlog::clock::parse_duration;
 use runlog::version;
+
+use crate::carrier::CarrierArgs;
 
 /// Measures the end-to-end latency of an MQTT broker with a publisher and a subscriber.
 #[derive(Debug, Parser)]
@@ -88,6 +90,11 @@ pub struct Args {
     #[arg(long)]
     pub ifaddr: Option<String>,
 
+    /// What speaks MQTT: this prober's own connections, or those of the library rumqttc, as a cross-check (plain TCP, MQTT
+    /// 3.1.1 and 5, no echo between the probes).
+    #[arg(long, value_enum, default_value_t = Client::Native)]
+    pub client: Client,
+
     /// Address of a TCP echo on the broker's host (`collector --echo PORT`): its round trips, between the probes, say how
     /// much of the latency is the path. Default: an echo of this process on loopback.
     #[arg(long, value_name = "HOST:PORT", value_parser = parse_endpoint)]
@@ -130,6 +137,10 @@ pub struct Args {
     #[arg(long)]
     pub json: Option<PathBuf>,
 
+    /// TLS and WebSocket.
+    #[command(flatten)]
+    pub carrier: CarrierArgs,
+
     /// Print help.
     #[arg(long, action = ArgAction::Help)]
     help: Option<bool>,
@@ -144,6 +155,26 @@ pub struct Args {
 pub enum Until {
     /// SIGTERM or SIGINT.
     Signal,
+}
+
+/// What speaks MQTT.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Client {
+    /// The prober's own connections.
+    Native,
+    /// The library rumqttc.
+    Rumqttc,
+}
+
+impl Client {
+    /// The name on the command line.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Client::Native => "native",
+            Client::Rumqttc => "rumqttc",
+        }
+    }
 }
 
 impl Args {

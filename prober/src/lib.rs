@@ -8,11 +8,13 @@
 //! The path of a probe: [`session`] says when it is due, by the [`probes`] of its pair; [`wire`] wakes shortly before and
 //! sends it through the publishing [`link`] of the [`pair`]; the subscribing one brings it back; [`probes`] books it,
 //! [`recorder`] files it on another thread, and [`report`] prints the curve. Between the probes, the [`floor`] measures
-//! what the path takes without a broker.
+//! what the path takes without a broker. The [`library`] does the same through code that is not ours, as a cross-check.
 
 mod args;
+mod carrier;
 mod floor;
 mod format;
+mod library;
 mod link;
 mod pair;
 mod probes;
@@ -23,5 +25,6 @@ mod session;
 mod settings;
 mod wire;
 
-pub use args::{Args, Until};
+pub use args::{Args, Client, Until};
+pub use carrier::CarrierArgs;
 pub use run::run;

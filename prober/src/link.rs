@@ -12,6 +12,8 @@ use netloop::socket;
 use netloop::transport::Transport;
 use runlog::clock;
 
+use crate::settings::Settings;
+
 /// A connection under a name that messages use: `publisher`, `subscriber`.
 #[derive(Debug)]
 pub(crate) struct Link {
@@ -28,14 +30,14 @@ impl Link {
     /// Begins to connect; the connection stands when the poller says that it is writable and [`Link::check`] agrees.
     pub(crate) fn connect(
         name: String,
-        version: Version,
+        settings: &Settings,
         source: Option<IpAddr>,
-        remote: SocketAddr,
         registry: &Registry,
         token: Token,
     ) -> Result<Link> {
+        let (version, remote) = (settings.version, settings.remote);
         let stream = begin(source, remote).with_context(|| format!("{name}: cannot connect to {remote}"))?;
-        let mut transport = Transport::Plain(stream);
+        let mut transport = settings.carrier.wrap(stream)?;
         mio::event::Source::register(&mut transport, registry, token, Interest::READABLE | Interest::WRITABLE)?;
         let (spill, outbox) = (Spill::default(), Outbox::default());
         Ok(Link { name, remote, version, transport, spill, outbox, scratch: Vec::with_capacity(1024) })
@@ -50,8 +52,8 @@ impl Link {
     ///
     /// # Errors
     /// It was refused.
-    pub(crate) fn check(&self) -> Result<bool> {
-        match socket::finish_connect(self.transport.socket()) {
+    pub(crate) fn check(&mut self) -> Result<bool> {
+        match socket::finish_connect(self.transport.socket()).and_then(|()| self.transport.handshake()) {
             Ok(()) => Ok(true),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
             Err(error) => {
@@ -96,7 +98,8 @@ impl Link {
             };
             let used = self.visit_packets(inlet.bytes(), now_ns, &mut visit)?;
             inlet.keep(&mut self.spill, used);
-            if !more {
+            // What the socket had, it has given; the layers above may hold more than they gave at once.
+            if !more && matches!(self.transport, Transport::Plain(_)) {
                 return Ok(());
             }
         }

@@ -45,8 +45,7 @@ impl Pair {
     pub(crate) fn begin(settings: &Settings, number: u32, registry: &Registry) -> Result<Pair> {
         let link = |side: Side| {
             let name = settings.link_name(number, side);
-            let (source, remote) = (settings.source(number), settings.remote);
-            Link::connect(name, settings.version, source, remote, registry, side.token(number))
+            Link::connect(name, settings, settings.source(number), registry, side.token(number))
         };
         let subscriber = if settings.one_connection { None } else { Some(link(Side::Subscriber)?) };
         Ok(Pair {

@@ -8,7 +8,8 @@ use pacer::NS_PER_S;
 use runlog::{Context, Event, EventKind, FloorSummary, Meta, ProbeSummary, Role, RunDir, clock, order};
 use serde_json::json;
 
-use crate::args::Args;
+use crate::args::{Args, Client};
+use crate::library;
 use crate::probes;
 use crate::recorder::Recorder;
 use crate::report;
@@ -30,7 +31,10 @@ pub fn run(args: &Args) -> Result<()> {
     let signals = stop_signals()?;
     let recorder = Recorder::start(directory.as_ref())?;
     let mut session = Session::new(args, &settings, &recorder);
-    let ended = probe(args, &settings, signals, &mut session, &recorder);
+    let ended = match args.client {
+        Client::Native => probe(args, &settings, signals, &mut session, &recorder),
+        Client::Rumqttc => library::probe(args, &settings, signals, &mut session, &recorder),
+    };
     if let Err(error) = &ended.outcome {
         // Where filing is what failed, this fails too, and `finish` says why.
         let event = Event::now(EventKind::Error, "prober failed").detail(json!({"error": format!("{error:#}")}));
@@ -124,7 +128,7 @@ fn summary(args: &Args, settings: &Settings, session: &Session<'_>, ended: &Ende
         payload_bytes: args.payload.into(),
         warmup: args.warmup.into(),
         pairs: settings.pairs.into(),
-        client: "native".to_owned(),
+        client: args.client.name().to_owned(),
         highest_percentile: 100.0 * order::highest_quantile(latency_us.count),
         latency_us,
         uncorrected_latency_us,

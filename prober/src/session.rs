@@ -141,6 +141,11 @@ impl<'a> Session<'a> {
         grace_over || self.books.iter().all(is_over)
     }
 
+    /// Whether nothing is left to send.
+    pub(crate) fn all_sent(&self) -> bool {
+        self.books.iter().all(|book| book.next_due_ns().is_none())
+    }
+
     /// When to wake if nothing happens, for the client's own `also_ns` too; 0: not to sleep at all. A probe that the
     /// window of its pair holds back is sent when an acknowledgement arrives, not at a time.
     pub(crate) fn wake_ns(&self, now_ns: u64, may_publish: impl Fn(usize) -> bool, also_ns: Option<u64>) -> u64 {

@@ -9,7 +9,8 @@ use netloop::source;
 use runlog::clock;
 use serde_json::{Value, json};
 
-use crate::args::Args;
+use crate::args::{Args, Client};
+use crate::carrier::Carrier;
 use crate::pair::Side;
 
 /// What every connection is made with, and what is sent.
@@ -17,6 +18,7 @@ use crate::pair::Side;
 pub(crate) struct Settings {
     pub(crate) remote: SocketAddr,
     pub(crate) sources: Vec<IpAddr>,
+    pub(crate) carrier: Carrier,
     pub(crate) version: Version,
     pub(crate) qos: QoS,
     topic: String,
@@ -58,8 +60,20 @@ impl Settings {
         if let Some(source) = sources.iter().find(|source| source.is_ipv4() != remote.is_ipv4()) {
             anyhow::bail!("--ifaddr {source} cannot reach {remote}: one is IPv4, the other IPv6");
         }
+        let carrier = Carrier::new(&args.carrier, &args.host, args.port)?;
+        if args.client == Client::Rumqttc {
+            let unknown = [
+                ("-S and --ws", carrier.name() != "tcp"),
+                ("--ifaddr", args.ifaddr.is_some()),
+                ("--floor", args.floor.is_some()),
+                ("-V 3", args.protocol == Version::V31),
+            ];
+            if let Some((flag, _)) = unknown.iter().find(|(_, given)| *given) {
+                anyhow::bail!("--client rumqttc does not do {flag}: leave it out, or use the prober's own client");
+            }
+        }
         let floor = match &args.floor {
-            None if args.no_floor => None,
+            None if args.no_floor || args.client == Client::Rumqttc => None,
             None => Some(Echo::Own),
             Some(endpoint) => {
                 let (host, port) = endpoint.rsplit_once(':').context("--floor takes HOST:PORT")?;
@@ -71,6 +85,7 @@ impl Settings {
         Ok(Settings {
             remote,
             sources,
+            carrier,
             version: args.protocol,
             qos: args.qos,
             topic: args.topic.clone().unwrap_or_else(|| format!("prober/{identity:08x}")),
@@ -131,6 +146,9 @@ impl Settings {
         json!({
             "remote": self.remote.to_string(),
             "sources": self.sources.iter().map(IpAddr::to_string).collect::<Vec<_>>(),
+            "client": args.client.name(),
+            "transport": self.carrier.name(),
+            "certificate_verified": self.carrier.verifies(),
             "pairs": self.pairs,
             "one_connection": self.one_connection,
             "version": self.version.level(),
