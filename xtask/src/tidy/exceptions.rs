@@ -14,3 +14,13 @@ pub(super) const CLOCK_READERS: &[Exception] = &[Exception {
     file: "broker/src/dataplane/worker.rs",
     reason: "the loop itself: reads the clock once a turn and hands the time down",
 }];
+
+/// Code that speaks MQTT through a library that is not ours.
+pub(super) const FOREIGN_CODECS: &[Exception] = &[Exception {
+    file: "prober/src/library.rs",
+    reason: "`--client rumqttc`: the cross-check of our own client, which must not share its codec",
+}];
+
+/// Manifests that may name such a library as a normal dependency, for the code above.
+pub(super) const FOREIGN_CODEC_MANIFESTS: &[Exception] =
+    &[Exception { file: "prober/Cargo.toml", reason: "prober/src/library.rs" }];

@@ -2,6 +2,7 @@
 
 use toml::{Table, Value};
 
+use super::exceptions::{Exception, FOREIGN_CODEC_MANIFESTS};
 use super::{SourceFile, Tree, Violation};
 
 /// Checks every manifest of the workspace.
@@ -45,7 +46,9 @@ fn check_member(file: &SourceFile, manifest: &Table, crates: &[&str]) -> Vec<Vio
             let instead = format!("{name}.workspace = true, with the version in the root manifest");
             found.push(violation(file, line, "one-version", format!("{name} has a version of its own"), &instead));
         }
-        if let Some(ban) = DEPENDENCY_BANS.iter().find(|ban| ban.forbids(package, section, name, crates)) {
+        let excepted = |ban: &DependencyBan| ban.exceptions.iter().any(|exception| exception.file == file.path);
+        let forbids = |ban: &&DependencyBan| ban.forbids(package, section, name, crates) && !excepted(ban);
+        if let Some(ban) = DEPENDENCY_BANS.iter().find(forbids) {
             found.push(violation(file, line, ban.rule, format!("{package} depends on {name}"), ban.instead));
         }
     }
@@ -69,6 +72,8 @@ struct DependencyBan {
     packages: &'static [&'static str],
     sections: &'static [&'static str],
     names: Names,
+    /// Manifests that it leaves alone.
+    exceptions: &'static [Exception],
     instead: &'static str,
 }
 
@@ -116,6 +121,7 @@ const DEPENDENCY_BANS: &[DependencyBan] = &[
         packages: PURE,
         sections: &["dependencies", "build-dependencies"],
         names: Names::Listed(IMPURE),
+        exceptions: &[],
         instead: "bytes and times as arguments; sockets and clocks belong to netloop and the programs",
     },
     DependencyBan {
@@ -123,6 +129,7 @@ const DEPENDENCY_BANS: &[DependencyBan] = &[
         packages: &["analyze"],
         sections: SECTIONS,
         names: Names::WorkspaceBut(&["runlog"]),
+        exceptions: &[],
         instead: "read what the tools wrote, through runlog",
     },
     DependencyBan {
@@ -130,6 +137,7 @@ const DEPENDENCY_BANS: &[DependencyBan] = &[
         packages: &["runlog"],
         sections: SECTIONS,
         names: Names::WorkspaceBut(&[]),
+        exceptions: &[],
         instead: "plain values: the run directory is a format, not a tool",
     },
     DependencyBan {
@@ -137,6 +145,7 @@ const DEPENDENCY_BANS: &[DependencyBan] = &[
         packages: &["conformance"],
         sections: SECTIONS,
         names: Names::WorkspaceBut(&[]),
+        exceptions: &[],
         instead: "bytes written by hand, so that an error of our codec cannot hide at both ends",
     },
     DependencyBan {
@@ -144,7 +153,8 @@ const DEPENDENCY_BANS: &[DependencyBan] = &[
         packages: &[],
         sections: &["dependencies", "build-dependencies"],
         names: Names::Listed(&["rumqttc", "rumqttd", "mqttbytes", "mqttrs", "mqtt-protocol", "paho-mqtt"]),
-        instead: "mqtt-wire; another codec only as a dev-dependency, for differential tests",
+        exceptions: FOREIGN_CODEC_MANIFESTS,
+        instead: "mqtt-wire; another codec only as a dev-dependency, for differential tests, or as a cross-check with a reason (exceptions.rs)",
     },
 ];
 
