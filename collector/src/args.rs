@@ -3,13 +3,12 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::Parser;
+use clap::Args as ClapArgs;
+use runlog::Role;
 use runlog::clock::parse_duration;
-use runlog::{Role, version};
 
-/// Samples the counters of this host and of one target process into a run directory.
-#[derive(Debug, Parser)]
-#[command(name = "collector", version = version())]
+/// What a run of samples is told.
+#[derive(Debug, ClapArgs)]
 pub(crate) struct Args {
     /// The part that this host plays: broker, loadgen or prober.
     #[arg(long, default_value = "broker")]
@@ -56,6 +55,18 @@ pub(crate) struct Args {
     #[arg(long, conflicts_with = "out")]
     pub(crate) run_dir: Option<PathBuf>,
 
+    /// Version of the target, as it was found out by whoever started it.
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) target_version: Option<String>,
+
+    /// Measure how late an ordinary thread is woken that wants to run this often, such as 10ms.
+    #[arg(long, value_name = "PERIOD", value_parser = parse_canary)]
+    pub(crate) canary: Option<Duration>,
+
+    /// Serve a TCP echo on this port of all addresses, for `prober --floor HOST:PORT`; 0: any free port, which is printed.
+    #[arg(long, value_name = "PORT")]
+    pub(crate) echo: Option<u16>,
+
     /// Do not ask for real-time priority (SCHED_FIFO), which keeps samples on time when all cores are busy.
     #[arg(long)]
     pub(crate) no_realtime: bool,
@@ -79,19 +90,24 @@ fn parse_interval(text: &str) -> Result<Duration, String> {
     Ok(interval)
 }
 
+fn parse_canary(text: &str) -> Result<Duration, String> {
+    let period = parse_duration(text)?;
+    if period < CANARY_MIN || period > CANARY_MAX {
+        return Err(format!("{text:?} is no period for a canary: it must lie between 100us and 1s"));
+    }
+    Ok(period)
+}
+
+/// A shorter period would load the host that is observed; a longer one sees nothing.
+const CANARY_MIN: Duration = Duration::from_micros(100);
+const CANARY_MAX: Duration = Duration::from_secs(1);
+
 /// A shorter interval would measure the collector.
 const INTERVAL_MIN: Duration = Duration::from_millis(10);
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
-
-    #[test]
-    fn the_command_line_is_consistent() {
-        Args::command().debug_assert();
-    }
 
     #[test]
     fn pids() {

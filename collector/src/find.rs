@@ -7,6 +7,7 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 use procfs::net::RouteEntries;
 use procfs::prelude::FromRead;
+use runlog::columns::{self, interface_column};
 
 use crate::sockdiag;
 
@@ -20,6 +21,22 @@ pub(crate) fn interface(asked: Option<&str>) -> Result<String> {
     }
     Ok(name)
 }
+
+/// The other interfaces of this host, as far as a file can have columns for them.
+pub(crate) fn further_interfaces(iface: &str) -> Result<Vec<String>> {
+    let mut names = directory_names("/sys/class/net").context("cannot list network interfaces")?;
+    let has_columns = |name: &str| interface_column(name, columns::RX_BYTES).is_some();
+    names.retain(|name| name != iface && has_columns(name) && Path::new("/sys/class/net").join(name).is_dir());
+    names.sort();
+    if names.len() > INTERFACES_MAX {
+        eprintln!("collector: {} further interfaces; only the first {INTERFACES_MAX} get columns", names.len());
+        names.truncate(INTERFACES_MAX);
+    }
+    Ok(names)
+}
+
+/// A host of many containers has hundreds of interfaces: rows of a bounded length.
+const INTERFACES_MAX: usize = 32;
 
 /// Checks that a process exists.
 pub(crate) fn check_pid(pid: u32) -> Result<u32> {

@@ -9,28 +9,75 @@
 //! [`row`], and the row is appended to `raw.csv`.
 
 mod args;
+mod canary;
+mod check;
+mod echo;
 mod find;
 mod manifest;
+mod marks;
 mod priority;
 mod procfile;
+mod profile;
 mod row;
 mod run;
 mod sampler;
 mod sockdiag;
 mod sources;
+mod sysctl;
 mod ticker;
+mod tune;
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{Parser, Subcommand};
+
+/// Samples the counters of this host and of one target process into a run directory; checks and sets the host's kernel
+/// settings before that.
+#[derive(Debug, Parser)]
+#[command(name = "collector", version = runlog::version(), args_conflicts_with_subcommands = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    sample: args::Args,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Compares this host with a profile; ends with 3 where it differs.
+    Check(check::CheckArgs),
+    /// Prints or sets the kernel settings of a profile, or sets them back; ends with 3 where one could not be set.
+    Tune(tune::TuneArgs),
+}
+
+/// Exit code when the tool did its work and the host is not as it should be.
+const DIFFERENT: u8 = 3;
 
 fn main() -> ExitCode {
-    let args = args::Args::parse();
-    match run::run(&args) {
-        Ok(()) => ExitCode::SUCCESS,
+    let cli = Cli::parse();
+    let done = match &cli.command {
+        None => run::run(&cli.sample).map(|()| true),
+        Some(Command::Check(args)) => check::check(args),
+        Some(Command::Tune(args)) => tune::tune(args),
+    };
+    match done {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(DIFFERENT),
         Err(error) => {
             eprintln!("collector: {error:#}");
             ExitCode::FAILURE
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
     }
 }

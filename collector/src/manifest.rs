@@ -3,12 +3,15 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use runlog::meta::without_secrets;
+use crate::sources::Cgroup;
+use runlog::secrets::{self, without_secrets};
 use runlog::{ProcessManifest, clock, host};
 
 /// The target as it is now. Reads and hashes its executable: before sampling begins, not during it.
-pub(crate) fn process(pid: u32) -> ProcessManifest {
+/// `version` is what the target was said to be: it is not asked, since a program may take any argument for an order.
+pub(crate) fn process(pid: u32, version: Option<String>) -> ProcessManifest {
     let directory = PathBuf::from(format!("/proc/{pid}"));
+    let exe = fs::read_link(directory.join("exe")).ok();
     let text =
         |name: &str| fs::read(directory.join(name)).ok().map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
     let status = text("status").unwrap_or_default();
@@ -18,37 +21,28 @@ pub(crate) fn process(pid: u32) -> ProcessManifest {
     let numbers: Vec<&str> =
         stat.rsplit_once(')').map(|(_, rest)| rest.split_whitespace().collect()).unwrap_or_default();
     let start_ticks = numbers.get(19).and_then(|number| number.parse().ok());
-    let cgroup = text("cgroup").and_then(|text| Some(text.lines().last()?.splitn(3, ':').nth(2)?.to_owned()));
+    let cgroup = text("cgroup").and_then(|text| Cgroup::of(&text));
     ProcessManifest {
         pid,
-        exe: fs::read_link(directory.join("exe")).ok().map(|path| path.display().to_string()),
         sha256: host::file_sha256(&directory.join("exe")),
-        version: None,
+        version,
+        package: exe.as_deref().and_then(debian_package),
+        exe: exe.map(|path| path.display().to_string()),
         argv: without_secrets(text("cmdline").map(|text| nul_separated(&text)).unwrap_or_default()),
         start_ticks,
         started_wall_ns: start_ticks.and_then(started_wall_ns),
         uid: field("Uid:").and_then(|ids| ids.split_whitespace().next()?.parse().ok()),
         ulimits: text("limits").map(|text| host::limits(&text)).unwrap_or_default(),
-        cgroup_limits: cgroup.as_deref().map(cgroup_limits).unwrap_or_default(),
-        cgroup,
+        cgroup_limits: cgroup.as_ref().map(Cgroup::limits).unwrap_or_default(),
+        cgroup: cgroup.map(|cgroup| cgroup.path),
         cpus_allowed: field("Cpus_allowed_list:"),
         nice: numbers.get(16).and_then(|number| number.parse().ok()),
-        environment_names: text("environ").map(|text| variable_names(&text)).unwrap_or_default(),
+        environment: text("environ").map(|text| secrets::environment(&text)).unwrap_or_default(),
     }
 }
 
 fn nul_separated(text: &str) -> Vec<String> {
     text.trim_end_matches('\0').split('\0').map(str::to_owned).collect()
-}
-
-fn variable_names(environ: &str) -> Vec<String> {
-    let mut names: Vec<String> = environ
-        .split('\0')
-        .filter_map(|pair| Some(pair.split_once('=')?.0.to_owned()))
-        .filter(|name| !name.is_empty())
-        .collect();
-    names.sort();
-    names
 }
 
 /// Start of a process in wall time: boot time plus its age at boot, good to a clock tick.
@@ -60,16 +54,23 @@ fn started_wall_ns(start_ticks: u64) -> Option<u64> {
     Some(clock::wall_ns().saturating_sub(age_ns))
 }
 
-/// Limits of a cgroup of version 2, where they are set.
-fn cgroup_limits(cgroup: &str) -> std::collections::BTreeMap<String, String> {
-    let directory = Path::new("/sys/fs/cgroup").join(cgroup.trim_start_matches('/'));
-    let read =
-        |name: &&str| Some(((*name).to_owned(), fs::read_to_string(directory.join(name)).ok()?.trim().to_owned()));
-    CGROUP_LIMITS.iter().filter_map(read).filter(|(_, value)| !value.is_empty()).collect()
+/// Name and version of the Debian package that a file came from, by the package manager's own records.
+fn debian_package(file: &Path) -> Option<String> {
+    let directory = Path::new("/var/lib/dpkg");
+    let path = file.to_str()?;
+    // Since /usr was merged, older packages record `/sbin/x` for what is at `/usr/sbin/x`.
+    let recorded = |line: &str| line == path || path.strip_prefix("/usr").is_some_and(|short| line == short);
+    let owner = fs::read_dir(directory.join("info")).ok()?.flatten().find_map(|entry| {
+        let name = entry.file_name().to_string_lossy().strip_suffix(".list")?.to_owned();
+        fs::read_to_string(entry.path()).ok()?.lines().any(recorded).then_some(name)
+    })?;
+    let name = owner.split(':').next()?;
+    let status = fs::read_to_string(directory.join("status")).ok()?;
+    let paragraph =
+        status.split("\n\n").find(|paragraph| paragraph.lines().next() == Some(&format!("Package: {name}")))?;
+    let version = paragraph.lines().find_map(|line| line.strip_prefix("Version: "))?;
+    Some(format!("{name} {version}"))
 }
-
-const CGROUP_LIMITS: [&str; 7] =
-    ["cpu.max", "cpu.weight", "cpuset.cpus.effective", "memory.high", "memory.max", "memory.swap.max", "pids.max"];
 
 #[cfg(test)]
 mod tests {
@@ -77,17 +78,12 @@ mod tests {
 
     #[test]
     fn this_very_process() {
-        let manifest = process(std::process::id());
+        let manifest = process(std::process::id(), None);
         assert_eq!(manifest.exe.as_deref(), std::env::current_exe().unwrap().to_str());
         assert_eq!(manifest.argv, std::env::args().collect::<Vec<_>>());
         assert_eq!(manifest.sha256.as_ref().map(String::len), Some(64));
         assert!(manifest.ulimits.contains_key("Max open files"));
         let age_ns = clock::wall_ns() - manifest.started_wall_ns.unwrap();
         assert!(age_ns < 3_600 * clock::NS_PER_S, "a test does not run for an hour: {age_ns} ns");
-    }
-
-    #[test]
-    fn only_names_of_the_environment_are_kept() {
-        assert_eq!(variable_names("PATH=/bin\0SECRET_KEY=a=b\0=odd\0"), ["PATH", "SECRET_KEY"]);
     }
 }

@@ -8,11 +8,14 @@ use runlog::{Event, EventKind, Role, clock, columns};
 use serde_json::json;
 
 use crate::args::Args;
+use crate::canary::Canary;
+use crate::echo::Echo;
 use crate::find;
+use crate::marks::Marks;
 use crate::priority::Priority;
 use crate::row::Row;
 use crate::sockdiag::{self, End};
-use crate::sources::{Cpu, Memory, Network, Pressure, Source, Target, Tcp};
+use crate::sources::{Cgroup, Cpu, Memory, Network, Pressure, Source, Target, Tcp};
 
 /// All sources of this run.
 pub(crate) struct Sampler {
@@ -23,12 +26,17 @@ pub(crate) struct Sampler {
     pid: Option<u32>,
     successor: Option<Successor>,
     port: Option<(u16, End)>,
-    priority: Priority,
+    pub(crate) priority: Priority,
     refresh: Beat,
     pss: Beat,
     count: Beat,
-    /// `CLOCK_REALTIME` minus `CLOCK_MONOTONIC` at the last sample, ns.
-    clock_offset_ns: Option<i64>,
+    cgroup: Option<Cgroup>,
+    marks: Marks,
+    /// What fills cells without being a file.
+    pub(crate) canary: Option<Canary>,
+    pub(crate) echo: Option<Echo>,
+    /// Whether the slow beat came with the last sample.
+    pub(crate) is_slow: bool,
     /// Times that the target was replaced.
     pub(crate) restarts: u64,
 }
@@ -66,7 +74,11 @@ impl Sampler {
             refresh: Beat::every(REFRESH),
             pss: Beat::every(args.slow_interval),
             count: Beat::every(args.slow_interval),
-            clock_offset_ns: None,
+            cgroup: pid.map(Cgroup::open),
+            marks: Marks::default(),
+            canary: None,
+            echo: None,
+            is_slow: false,
             restarts: 0,
         })
     }
@@ -78,7 +90,8 @@ impl Sampler {
         row.clear();
         row.set(columns::MONO_NS, mono_ns);
         row.set(columns::WALL_NS, wall_ns);
-        events.extend(self.clock_step(mono_ns, wall_ns));
+        events.extend(self.marks.clock(mono_ns, wall_ns));
+        row.set(columns::CLOCK_STEPS, self.marks.clock_steps);
         for source in &mut self.sources {
             if let Err(error) = source.sample(row)
                 && self.failed.insert(source.name())
@@ -88,20 +101,27 @@ impl Sampler {
             }
         }
         self.sample_target(mono_ns, row, &mut events);
+        if let Some(echo) = &self.echo {
+            echo.sample(row);
+        }
         row.set(columns::SAMPLE_US, (clock::mono_ns() - mono_ns) / 1_000);
+        events.extend(self.marks.counters(row, self.restarts));
         let (pss, count) = (self.pss.is_due(mono_ns), self.count.is_due(mono_ns));
         if pss || count {
             self.priority.lowered(|| self.sample_slowly(pss, count, row));
         }
         row.set(columns::SELF_CPU_US, clock::self_cpu_ns() / 1_000);
+        self.is_slow = pss || count;
         events
     }
 
     /// What takes long and is due.
     fn sample_slowly(&mut self, pss: bool, count: bool, row: &mut Row) {
         let begun_ns = clock::mono_ns();
-        if let Some(target) = self.target.as_ref().filter(|_| pss) {
+        if let Some(target) = self.target.as_mut().filter(|_| pss) {
             target.fill_pss(row);
+            target.count_fds();
+            self.cgroup.iter().for_each(|cgroup| cgroup.fill_memory(row));
             self.pss.spent(clock::mono_ns() - begun_ns);
         }
         let begun_ns = clock::mono_ns();
@@ -117,6 +137,16 @@ impl Sampler {
         sockdiag::established(port, end).ok()
     }
 
+    /// Steps of the wall clock so far.
+    pub(crate) fn clock_steps(&self) -> u64 {
+        self.marks.clock_steps
+    }
+
+    /// The target, when there is one.
+    pub(crate) fn target(&self) -> Option<&Target> {
+        self.target.as_ref()
+    }
+
     fn sample_target(&mut self, mono_ns: u64, row: &mut Row, events: &mut Vec<Event>) {
         let refresh = self.refresh.is_due(mono_ns);
         let Some(target) = &mut self.target else { return };
@@ -126,6 +156,12 @@ impl Sampler {
         }
         // The target reads its own files only, and takes an unreadable one as the end of its process.
         let _ = target.sample(row);
+        row.set(columns::PROC_RESTARTS, self.restarts);
+        if let (Some(pid), true) = (self.pid, target.is_alive()) {
+            row.set(columns::PROC_PID, pid.into());
+        }
+        // A group that was removed answers no more, which leaves its cells empty.
+        let _ = self.cgroup.as_mut().map(|cgroup| cgroup.sample(row));
         if was_alive && !target.is_alive() {
             events.push(Event::now(EventKind::Error, "target exited").detail(json!({"pid": self.pid})));
         } else if !was_alive && refresh {
@@ -140,16 +176,10 @@ impl Sampler {
         };
         let pid = pid.ok()?;
         self.target = Some(Target::open(pid).ok()?);
+        self.cgroup = Some(Cgroup::open(pid));
         self.restarts += 1;
         let old = self.pid.replace(pid);
         Some(Event::now(EventKind::Note, "target restarted").detail(json!({"old_pid": old, "pid": pid})))
-    }
-
-    fn clock_step(&mut self, mono_ns: u64, wall_ns: u64) -> Option<Event> {
-        let offset_ns = wall_ns as i64 - mono_ns as i64;
-        let step_ns = offset_ns - self.clock_offset_ns.replace(offset_ns)?;
-        let stepped = step_ns.abs() > CLOCK_STEP_NS;
-        stepped.then(|| Event::now(EventKind::Note, "clock stepped").detail(json!({"by_us": step_ns / 1_000})))
     }
 }
 
@@ -183,9 +213,6 @@ const REFRESH: Duration = Duration::from_secs(2);
 
 /// A beat rests for this many times its own cost: it takes at most 0.2 % of one core.
 const REST_PER_COST: u64 = 500;
-
-/// Two samples whose clocks disagree by more: NTP slews by 0.5 ms in a second at most.
-const CLOCK_STEP_NS: i64 = 5_000_000;
 
 #[cfg(test)]
 mod tests {

@@ -12,12 +12,14 @@ use crate::sources::Source;
 #[derive(Debug)]
 pub(crate) struct Cpu {
     stat: ProcFile,
+    loadavg: ProcFile,
 }
 
 impl Cpu {
     /// Opens the source.
     pub(crate) fn open() -> Result<Cpu> {
-        Ok(Cpu { stat: ProcFile::open("/proc/stat").context("/proc/stat")? })
+        let stat = ProcFile::open("/proc/stat").context("/proc/stat")?;
+        Ok(Cpu { stat, loadavg: ProcFile::open("/proc/loadavg").context("/proc/loadavg")? })
     }
 
     /// Number of cores that `/proc/stat` lists now.
@@ -33,6 +35,7 @@ impl Source for Cpu {
     }
 
     fn sample(&mut self, row: &mut Row) -> Result<()> {
+        fill_loadavg(self.loadavg.read().context("/proc/loadavg")?, row);
         fill(self.stat.read().context("/proc/stat")?, row)
     }
 }
@@ -58,6 +61,19 @@ fn fill(text: &str, row: &mut Row) -> Result<()> {
         row.set(columns::SOFTIRQ_NET_RX, net_rx);
     }
     Ok(())
+}
+
+/// `0.20 0.18 0.12 1/80 11206`: loads, running and all tasks, the last process id.
+fn fill_loadavg(text: &str, row: &mut Row) {
+    let mut words = text.split_ascii_whitespace();
+    for column in [columns::LOAD_1MIN_CENTI, columns::LOAD_5MIN_CENTI, columns::LOAD_15MIN_CENTI] {
+        if let Some(load) = words.next().and_then(|word| word.parse::<f64>().ok()) {
+            row.set(column, (load * 100.0).round() as u64);
+        }
+    }
+    if let Some(tasks) = words.next().and_then(|word| word.split_once('/')?.1.parse().ok()) {
+        row.set(columns::TASKS, tasks);
+    }
 }
 
 fn fill_host(total: &CpuTime, row: &mut Row) {
@@ -114,6 +130,14 @@ mod tests {
         ] {
             assert_eq!(row.get(column), Some(value), "{column}");
         }
+    }
+
+    #[test]
+    fn loads_are_hundredths() {
+        let mut row = Row::default();
+        fill_loadavg("0.29 12.18 100.02 1/1234 11206\n", &mut row);
+        let loads = [columns::LOAD_1MIN_CENTI, columns::LOAD_5MIN_CENTI, columns::LOAD_15MIN_CENTI, columns::TASKS];
+        assert_eq!(loads.map(|column| row.get(column)), [Some(29), Some(1_218), Some(10_002), Some(1_234)]);
     }
 
     #[test]

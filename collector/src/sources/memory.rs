@@ -13,6 +13,8 @@ use crate::sources::Source;
 pub(crate) struct Memory {
     meminfo: ProcFile,
     sockstat: ProcFile,
+    /// Absent without IPv6.
+    sockstat6: Option<ProcFile>,
 }
 
 impl Memory {
@@ -20,7 +22,7 @@ impl Memory {
     pub(crate) fn open() -> Result<Memory> {
         let meminfo = ProcFile::open("/proc/meminfo").context("/proc/meminfo")?;
         let sockstat = ProcFile::open("/proc/net/sockstat").context("/proc/net/sockstat")?;
-        Ok(Memory { meminfo, sockstat })
+        Ok(Memory { meminfo, sockstat, sockstat6: ProcFile::open("/proc/net/sockstat6").ok() })
     }
 }
 
@@ -31,6 +33,9 @@ impl Source for Memory {
 
     fn sample(&mut self, row: &mut Row) -> Result<()> {
         fill_sockstat(self.sockstat.read().context("/proc/net/sockstat")?, row);
+        if let Some(sockstat6) = &mut self.sockstat6 {
+            fill_sockstat(sockstat6.read().context("/proc/net/sockstat6")?, row);
+        }
         fill_meminfo(self.meminfo.read().context("/proc/meminfo")?, row)
     }
 }
@@ -45,6 +50,13 @@ fn fill_meminfo(text: &str, row: &mut Row) -> Result<()> {
     if let Some(tables) = meminfo.page_tables {
         row.set(columns::PAGETABLES_KB, tables / 1024);
     }
+    if let Some(unreclaimable) = meminfo.s_unreclaim {
+        row.set(columns::SLAB_UNRECLAIM_KB, unreclaimable / 1024);
+    }
+    if let Some(stacks) = meminfo.kernel_stack {
+        row.set(columns::KERNEL_STACK_KB, stacks / 1024);
+    }
+    row.set(columns::SWAP_USED_KB, meminfo.swap_total.saturating_sub(meminfo.swap_free) / 1024);
     Ok(())
 }
 
@@ -55,6 +67,7 @@ fn fill_sockstat(text: &str, row: &mut Row) {
         while let (Some(key), Some(value)) = (words.next(), words.next()) {
             let column = match (group, key) {
                 ("sockets:", "used") => columns::SOCK_USED,
+                ("TCP6:", "inuse") => columns::SOCK_TCP6_INUSE,
                 ("TCP:", "inuse") => columns::SOCK_TCP_INUSE,
                 ("TCP:", "orphan") => columns::SOCK_TCP_ORPHAN,
                 ("TCP:", "tw") => columns::SOCK_TCP_TW,
@@ -79,9 +92,11 @@ mod tests {
             "sockets: used 1000148\nTCP: inuse 1000005 orphan 3 tw 12 alloc 1000007 mem 2345\nUDP: inuse 4 mem 1\n";
         let mut row = Row::default();
         fill_sockstat(text, &mut row);
+        fill_sockstat("TCP6: inuse 17\nUDP6: inuse 1\nRAW6: inuse 0\nFRAG6: inuse 0 memory 0\n", &mut row);
         for (column, value) in [
             (columns::SOCK_USED, 1_000_148),
             (columns::SOCK_TCP_INUSE, 1_000_005),
+            (columns::SOCK_TCP6_INUSE, 17),
             (columns::SOCK_TCP_ORPHAN, 3),
             (columns::SOCK_TCP_TW, 12),
             (columns::SOCK_TCP_ALLOC, 1_000_007),

@@ -1,6 +1,7 @@
 //! What a sample is made of: one file per group of counters, all of one shape. A source opens its files once and fills
 //! its columns at each sample; adding one means copying the nearest.
 
+mod cgroup;
 mod cpu;
 mod memory;
 mod network;
@@ -8,6 +9,7 @@ mod pressure;
 mod target;
 mod tcp;
 
+pub(crate) use cgroup::Cgroup;
 pub(crate) use cpu::Cpu;
 pub(crate) use memory::Memory;
 pub(crate) use network::Network;

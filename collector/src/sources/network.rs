@@ -2,8 +2,8 @@
 
 use anyhow::{Context, Result};
 use procfs::FromBufRead;
-use procfs::net::InterfaceDeviceStatus;
-use runlog::columns;
+use procfs::net::{DeviceStatus, InterfaceDeviceStatus};
+use runlog::columns::{self, INTERFACE_COUNTERS};
 
 use crate::procfile::ProcFile;
 use crate::row::Row;
@@ -16,6 +16,7 @@ pub(crate) struct Network {
     dev: ProcFile,
     softnet: Option<ProcFile>,
     conntrack: Option<ProcFile>,
+    conntrack_stat: Option<ProcFile>,
 }
 
 impl Network {
@@ -25,7 +26,8 @@ impl Network {
         // Neither is there on every host: a kernel without SMP, a host without conntrack.
         let softnet = ProcFile::open("/proc/net/softnet_stat").ok();
         let conntrack = ProcFile::open("/proc/sys/net/netfilter/nf_conntrack_count").ok();
-        Ok(Network { iface: iface.to_owned(), dev, softnet, conntrack })
+        let conntrack_stat = ProcFile::open("/proc/net/stat/nf_conntrack").ok();
+        Ok(Network { iface: iface.to_owned(), dev, softnet, conntrack, conntrack_stat })
     }
 }
 
@@ -44,6 +46,9 @@ impl Source for Network {
         {
             row.set(columns::CONNTRACK_COUNT, count);
         }
+        if let Some(stat) = &mut self.conntrack_stat {
+            fill_conntrack(stat.read().context("/proc/net/stat/nf_conntrack")?, row);
+        }
         Ok(())
     }
 }
@@ -51,15 +56,32 @@ impl Source for Network {
 fn fill_dev(text: &str, iface: &str, row: &mut Row) -> Result<()> {
     let devices = InterfaceDeviceStatus::from_buf_read(text.as_bytes()).context("/proc/net/dev")?.0;
     let device = devices.get(iface).with_context(|| format!("/proc/net/dev no longer lists {iface}"))?;
-    row.set(columns::RX_BYTES, device.recv_bytes);
-    row.set(columns::RX_PACKETS, device.recv_packets);
-    row.set(columns::RX_ERRORS, device.recv_errs);
-    row.set(columns::RX_DROPPED, device.recv_drop);
-    row.set(columns::TX_BYTES, device.sent_bytes);
-    row.set(columns::TX_PACKETS, device.sent_packets);
-    row.set(columns::TX_ERRORS, device.sent_errs);
-    row.set(columns::TX_DROPPED, device.sent_drop);
+    for (column, value) in INTERFACE_COUNTERS.into_iter().zip(counters(device)) {
+        row.set(column, value);
+    }
+    for name in row.interfaces() {
+        row.push_interface(devices.get(&*name).map(counters));
+    }
     Ok(())
+}
+
+/// In the order of [`INTERFACE_COUNTERS`].
+fn counters(device: &DeviceStatus) -> [u64; INTERFACE_COUNTERS.len()] {
+    let received = [device.recv_bytes, device.recv_packets, device.recv_errs, device.recv_drop];
+    let sent = [device.sent_bytes, device.sent_packets, device.sent_errs, device.sent_drop];
+    [received[0], received[1], received[2], received[3], sent[0], sent[1], sent[2], sent[3]]
+}
+
+/// Names above one line per core, numbers in hex. Which names there are depends on the kernel.
+fn fill_conntrack(text: &str, row: &mut Row) {
+    let names: Vec<&str> = text.lines().next().unwrap_or_default().split_whitespace().collect();
+    for (name, column) in [("drop", columns::CONNTRACK_DROP), ("insert_failed", columns::CONNTRACK_INSERT_FAILED)] {
+        let Some(index) = names.iter().position(|known| *known == name) else { continue };
+        let cells = text.lines().skip(1).map(|line| u64::from_str_radix(line.split_whitespace().nth(index)?, 16).ok());
+        if let Some(sum) = cells.sum::<Option<u64>>() {
+            row.set(column, sum);
+        }
+    }
 }
 
 /// One line per core, numbers in hex: processed, dropped, time_squeeze, ...
@@ -67,6 +89,9 @@ fn fill_softnet(text: &str, row: &mut Row) {
     let column = |index: usize| -> Option<u64> {
         text.lines().map(|line| u64::from_str_radix(line.split_whitespace().nth(index)?, 16).ok()).sum()
     };
+    if let Some(processed) = column(0) {
+        row.set(columns::SOFTNET_PROCESSED, processed);
+    }
     if let (Some(dropped), Some(squeezed)) = (column(1), column(2)) {
         row.set(columns::SOFTNET_DROPPED, dropped);
         row.set(columns::SOFTNET_SQUEEZED, squeezed);
@@ -100,6 +125,22 @@ mod tests {
         }
         let error = fill_dev(text, "eth1", &mut row).unwrap_err();
         assert!(format!("{error:#}").contains("eth1"), "{error:#}");
+    }
+
+    #[test]
+    fn conntrack_goes_by_name() {
+        // Linux 6.18 (no `expect_new` before, `clashres` new) and 4.19 (`searched` first).
+        let new = "entries  clashres found new invalid ignore delete chainlength insert insert_failed drop early_drop\n\
+                   00000000  00000000 00000000 00000000 00000000 00000000 00000000 00000000 00000000 0000000a 00000001 00000000\n\
+                   00000000  00000000 00000000 00000000 00000000 00000000 00000000 00000000 00000000 00000001 00000002 00000000\n";
+        let old = "entries  searched found new invalid ignore delete delete_list insert insert_failed drop early_drop\n\
+                   0000000b  00000000 00000000 00000000 00000008 00000d2f 00000000 00000000 00000000 00000004 00000005 00000000\n";
+        for (text, drop, failed) in [(new, 3, 11), (old, 5, 4)] {
+            let mut row = Row::default();
+            fill_conntrack(text, &mut row);
+            assert_eq!(row.get(columns::CONNTRACK_DROP), Some(drop));
+            assert_eq!(row.get(columns::CONNTRACK_INSERT_FAILED), Some(failed));
+        }
     }
 
     #[test]

@@ -23,11 +23,14 @@ impl Pressure {
             Ok((ProcFile::open(&path).with_context(|| path.display().to_string())?, some, full))
         };
         let files = [
-            ("cpu", Some(columns::PSI_CPU_SOME_US), None),
+            ("cpu", Some(columns::PSI_CPU_SOME_US), Some(columns::PSI_CPU_FULL_US)),
             ("memory", Some(columns::PSI_MEM_SOME_US), Some(columns::PSI_MEM_FULL_US)),
             ("io", Some(columns::PSI_IO_SOME_US), Some(columns::PSI_IO_FULL_US)),
         ];
-        Ok(Pressure { files: files.into_iter().map(open).collect::<Result<_>>()? })
+        let mut files = files.into_iter().map(open).collect::<Result<Vec<_>>>()?;
+        // Only of kernels that account for interrupts.
+        files.extend(open(("irq", None, Some(columns::PSI_IRQ_FULL_US))).ok());
+        Ok(Pressure { files })
     }
 }
 

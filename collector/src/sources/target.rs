@@ -11,6 +11,7 @@ use anyhow::{Context, Result, bail};
 use procfs::FromRead;
 use procfs::process::Stat;
 use runlog::columns;
+use runlog::write::TableWriter;
 
 use crate::procfile::ProcFile;
 use crate::row::Row;
@@ -54,7 +55,9 @@ struct Member {
     /// Context switches are counted per thread only: its `status` and the last numbers seen.
     threads: BTreeMap<u32, (ProcFile, [u64; 2])>,
     totals: Totals,
-    /// Descriptors as counted by [`Target::refresh`], for kernels (before 6.2) that do not keep their number.
+    levels: Levels,
+    comm: String,
+    /// Descriptors as counted by [`Target::count_fds`], for kernels (before 6.2) that do not keep their number.
     fds_counted: u64,
 }
 
@@ -71,6 +74,7 @@ impl Target {
             page_kb: procfs::page_size() / 1024,
         };
         target.refresh();
+        target.count_fds();
         Ok(target)
     }
 
@@ -107,6 +111,51 @@ impl Target {
         }
     }
 
+    /// Appends one line per process as of the last sample (`processes.csv`).
+    pub(crate) fn write_processes(&self, mono_ns: u64, table: &mut TableWriter) -> runlog::Result<()> {
+        let us = |ticks: u64| ticks * 1_000_000 / self.ticks_per_s;
+        for (pid, member) in &self.members {
+            let (totals, levels) = (member.totals, member.levels);
+            table.number(mono_ns).number((*pid).into()).text(&member.comm);
+            table.number(us(totals.user_ticks)).number(us(totals.system_ticks));
+            table.number(totals.voluntary).number(totals.involuntary);
+            table.number(totals.minor_faults).number(totals.major_faults);
+            table.number(levels.threads).number(levels.fds);
+            table.number(levels.rss_pages * self.page_kb).number(levels.vsz_pages * self.page_kb);
+            table.end_row()?;
+        }
+        table.flush()
+    }
+
+    /// Appends one line per thread as of now (`threads.csv`): for the slow beat.
+    pub(crate) fn write_threads(&self, mono_ns: u64, table: &mut TableWriter) -> runlog::Result<()> {
+        for (pid, member) in &self.members {
+            for (tid, (_, [voluntary, involuntary])) in &member.threads {
+                let directory = member.directory.join("task").join(tid.to_string());
+                // On the run queue and off it, ns; a thread that has just ended has no line.
+                let Ok(schedstat) = fs::read_to_string(directory.join("schedstat")) else { continue };
+                let mut times = schedstat.split(' ').map_while(|word| word.parse::<u64>().ok());
+                let comm = fs::read_to_string(directory.join("comm")).unwrap_or_default();
+                table.number(mono_ns).number((*pid).into()).number((*tid).into()).text(comm.trim_end());
+                table.maybe(times.next().map(|ns| ns / 1_000)).maybe(times.next().map(|ns| ns / 1_000));
+                table.number(*voluntary).number(*involuntary);
+                table.end_row()?;
+            }
+        }
+        table.flush()
+    }
+
+    /// Counts descriptors by listing them, on kernels (before 6.2) that do not keep their number: for the slow beat, since
+    /// this grows with the number of connections.
+    pub(crate) fn count_fds(&mut self) {
+        for member in self.members.values_mut() {
+            let directory = member.directory.join("fd");
+            if fs::metadata(&directory).is_ok_and(|directory| directory.len() == 0) {
+                member.fds_counted = fs::read_dir(directory).map_or(0, |entries| entries.count() as u64);
+            }
+        }
+    }
+
     fn fill(&self, levels: Levels, row: &mut Row) {
         let totals = self.members.values().fold(self.ended, |sum, member| sum.plus(member.totals));
         let us = |ticks: u64| ticks * 1_000_000 / self.ticks_per_s;
@@ -133,7 +182,10 @@ impl Source for Target {
         let mut ended = Vec::new();
         for (pid, member) in &mut self.members {
             match member.sample() {
-                Some(of_member) => levels = levels.plus(of_member),
+                Some(of_member) => {
+                    member.levels = of_member;
+                    levels = levels.plus(of_member);
+                }
                 None => ended.push(*pid),
             }
         }
@@ -158,7 +210,16 @@ impl Member {
             bail!("process {pid} has ended and only waits for its parent (a zombie)");
         }
         let statm = ProcFile::open(directory.join("statm")).with_context(|| format!("cannot watch process {pid}"))?;
-        Ok(Member { directory, stat, statm, threads: BTreeMap::new(), totals: Totals::default(), fds_counted: 0 })
+        Ok(Member {
+            directory,
+            stat,
+            statm,
+            threads: BTreeMap::new(),
+            totals: Totals::default(),
+            levels: Levels::default(),
+            comm: String::new(),
+            fds_counted: 0,
+        })
     }
 
     /// The process as it is now; `None` when it has ended.
@@ -173,6 +234,7 @@ impl Member {
                 *seen = switches;
             }
         }
+        self.comm = stat.comm;
         self.totals.user_ticks = stat.utime;
         self.totals.system_ticks = stat.stime;
         self.totals.minor_faults = stat.minflt;
@@ -203,9 +265,6 @@ impl Member {
             {
                 self.threads.insert(task, (status, [0, 0]));
             }
-        }
-        if fs::metadata(self.directory.join("fd")).is_ok_and(|directory| directory.len() == 0) {
-            self.fds_counted = fs::read_dir(self.directory.join("fd")).map_or(0, |entries| entries.count() as u64);
         }
         children
     }

@@ -49,7 +49,7 @@ fn fill(text: &str, group: &str, wanted: &[(&str, &'static str)], row: &mut Row)
 }
 
 /// Names of the kernel's counters (RFC 4022; `Documentation/networking/snmp_counter.rst`) and their columns.
-const SNMP: [(&str, &str); 9] = [
+const SNMP: [(&str, &str); 10] = [
     ("ActiveOpens", columns::TCP_ACTIVE_OPENS),
     ("PassiveOpens", columns::TCP_PASSIVE_OPENS),
     ("AttemptFails", columns::TCP_ATTEMPT_FAILS),
@@ -58,15 +58,22 @@ const SNMP: [(&str, &str); 9] = [
     ("InSegs", columns::TCP_INSEGS),
     ("OutSegs", columns::TCP_OUTSEGS),
     ("RetransSegs", columns::TCP_RETRANSSEGS),
+    ("InErrs", columns::TCP_IN_ERRS),
     ("OutRsts", columns::TCP_OUT_RSTS),
 ];
 
-const NETSTAT: [(&str, &str); 5] = [
+const NETSTAT: [(&str, &str); 11] = [
     ("ListenOverflows", columns::TCP_LISTEN_OVERFLOWS),
     ("ListenDrops", columns::TCP_LISTEN_DROPS),
     ("TCPTimeouts", columns::TCP_TIMEOUTS),
     ("TCPAbortOnMemory", columns::TCP_ABORT_ON_MEMORY),
     ("TCPBacklogDrop", columns::TCP_BACKLOG_DROP),
+    ("TCPSynRetrans", columns::TCP_SYN_RETRANS),
+    ("SyncookiesSent", columns::TCP_SYNCOOKIES_SENT),
+    ("TCPReqQFullDrop", columns::TCP_REQ_Q_FULL_DROP),
+    ("TCPAbortOnTimeout", columns::TCP_ABORT_ON_TIMEOUT),
+    ("TCPMemoryPressures", columns::TCP_MEMORY_PRESSURES),
+    ("TCPRcvQDrop", columns::TCP_RCVQ_DROP),
 ];
 
 #[cfg(test)]
@@ -77,10 +84,10 @@ mod tests {
     fn counters_go_by_name_not_by_place() {
         let text = "Ip: Forwarding DefaultTTL\nIp: 1 64\n\
                     Tcp: RtoAlgorithm RtoMin RtoMax MaxConn ActiveOpens PassiveOpens AttemptFails EstabResets CurrEstab InSegs OutSegs RetransSegs InErrs OutRsts InCsumErrors\n\
-                    Tcp: 1 200 120000 -1 11 12 13 14 100000 58940 85620 30 0 7 0\nTcp6: x\n";
+                    Tcp: 1 200 120000 -1 11 12 13 14 100000 58940 85620 30 2 7 0\nTcp6: x\n";
         let mut row = Row::default();
         fill(text, "Tcp:", &SNMP, &mut row).unwrap();
-        let cells = [11, 12, 13, 14, 100_000, 58_940, 85_620, 30, 7];
+        let cells = [11, 12, 13, 14, 100_000, 58_940, 85_620, 30, 2, 7];
         for ((_, column), value) in SNMP.iter().zip(cells) {
             assert_eq!(row.get(column), Some(value), "{column}");
         }

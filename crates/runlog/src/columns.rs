@@ -1,7 +1,8 @@
 //! The columns of every CSV file: names, units and kinds.
 //!
 //! `raw.csv` starts with the guide's 16 columns (its chapter 5), same names, same units, so that the guide's readers
-//! read ours. Behind them come ours, then one group per core ([`core_column`]). Readers go by name, keep columns that
+//! read ours. Behind them come ours, then one group per core ([`core_column`]) and one per further interface
+//! ([`interface_column`]). Readers go by name, keep columns that
 //! they do not know, and take an empty cell as "not known at this tick". Units are the last word of a name.
 
 /// What a column's numbers are, which decides what may be computed from them.
@@ -28,8 +29,10 @@ pub struct Column {
 
 /// Kind of a column by its name, for every column of this module and the per-core ones.
 pub fn kind(name: &str) -> Option<Kind> {
-    let known = RAW.iter().chain(COUNTERS).chain(SAMPLES).find(|column| column.name == name);
-    known.map(|column| column.kind).or_else(|| is_core_column(name).then_some(Kind::Counter))
+    let lists = [RAW, COUNTERS, SAMPLES, PROCESSES, THREADS];
+    let known = lists.into_iter().flatten().find(|column| column.name == name);
+    let family = is_core_column(name) || is_interface_column(name);
+    known.map(|column| column.kind).or_else(|| family.then_some(Kind::Counter))
 }
 
 /// Name of a counter's rate in `rates.csv`, such as `rx_bytes_per_s`: the guide's form.
@@ -55,6 +58,17 @@ pub fn core_column(core: usize, class: &str) -> String {
 
 /// The classes that have a per-core column.
 pub const CORE_CLASSES: [&str; 6] = ["user", "system", "softirq", "steal", "iowait", "idle"];
+
+/// Name of a column of one more interface, such as `if_eth1_rx_bytes`; `None` for an interface whose name holds what a
+/// header of a CSV file cannot.
+pub fn interface_column(iface: &str, counter: &str) -> Option<String> {
+    let plain = !iface.is_empty() && iface.bytes().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b',' | b'"'));
+    plain.then(|| format!("if_{iface}_{counter}"))
+}
+
+/// The counters that every other interface of the host has: those that [`IFACE`] has in columns without prefix.
+pub const INTERFACE_COUNTERS: [&str; 8] =
+    [RX_BYTES, RX_PACKETS, RX_ERRORS, RX_DROPPED, TX_BYTES, TX_PACKETS, TX_ERRORS, TX_DROPPED];
 
 /// Number of the guide's columns, which come first in [`RAW`].
 pub const GUIDE_COUNT: usize = 16;
@@ -146,12 +160,32 @@ columns! {
     PSI_IO_SOME_US = Counter "psi_io_some_us";
     /// Time in which all tasks waited for a disk, us.
     PSI_IO_FULL_US = Counter "psi_io_full_us";
+    /// Time in which all runnable tasks of some group waited for a CPU, us (kernels from 5.13 on).
+    PSI_CPU_FULL_US = Counter "psi_cpu_full_us";
+    /// Time that went to interrupts, us (kernels from 6.1 on that are built to tell).
+    PSI_IRQ_FULL_US = Counter "psi_irq_full_us";
+    /// Load average over one minute, hundredths (`/proc/loadavg`).
+    LOAD_1MIN_CENTI = Gauge "load_1min_centi";
+    /// Load average over five minutes, hundredths.
+    LOAD_5MIN_CENTI = Gauge "load_5min_centi";
+    /// Load average over fifteen minutes, hundredths.
+    LOAD_15MIN_CENTI = Gauge "load_15min_centi";
+    /// Tasks (processes and threads) of the host.
+    TASKS = Gauge "tasks";
+    /// Steps of the wall clock that the collector has seen; each is an event that says by how much.
+    CLOCK_STEPS = Counter "clock_steps";
     /// Memory that could be had without swapping, KiB.
     MEM_AVAILABLE_KB = Gauge "mem_available_kb";
     /// Kernel slab caches, KiB; sockets live here.
     SLAB_KB = Gauge "slab_kb";
     /// Page tables, KiB.
     PAGETABLES_KB = Gauge "pagetables_kb";
+    /// The part of the slab caches that cannot be taken back, KiB.
+    SLAB_UNRECLAIM_KB = Gauge "slab_unreclaim_kb";
+    /// Kernel stacks of all tasks, KiB.
+    KERNEL_STACK_KB = Gauge "kernel_stack_kb";
+    /// Swap in use, KiB.
+    SWAP_USED_KB = Gauge "swap_used_kb";
     /// Sockets of all sorts.
     SOCK_USED = Gauge "sock_used";
     /// TCP sockets in use (IPv4).
@@ -164,6 +198,8 @@ columns! {
     SOCK_TCP_ALLOC = Gauge "sock_tcp_alloc";
     /// Memory of TCP socket buffers, pages.
     SOCK_TCP_MEM_PAGES = Gauge "sock_tcp_mem_pages";
+    /// TCP sockets in use (IPv6; `/proc/net/sockstat6`).
+    SOCK_TCP6_INUSE = Gauge "sock_tcp6_inuse";
     /// Connections begun.
     TCP_ACTIVE_OPENS = Counter "tcp_active_opens";
     /// Connections accepted.
@@ -184,6 +220,20 @@ columns! {
     TCP_ABORT_ON_MEMORY = Counter "tcp_abort_on_memory";
     /// Packets dropped because a socket's backlog was full.
     TCP_BACKLOG_DROP = Counter "tcp_backlog_drop";
+    /// Segments received with an error.
+    TCP_IN_ERRS = Counter "tcp_in_errs";
+    /// SYN and SYN-ACK segments sent again.
+    TCP_SYN_RETRANS = Counter "tcp_syn_retrans";
+    /// SYN cookies sent: the queue of half-open connections was full.
+    TCP_SYNCOOKIES_SENT = Counter "tcp_syncookies_sent";
+    /// SYNs dropped because that queue was full.
+    TCP_REQ_Q_FULL_DROP = Counter "tcp_req_q_full_drop";
+    /// Connections aborted after too many retransmissions.
+    TCP_ABORT_ON_TIMEOUT = Counter "tcp_abort_on_timeout";
+    /// Times that memory of TCP went above its pressure mark (`net.ipv4.tcp_mem`).
+    TCP_MEMORY_PRESSURES = Counter "tcp_memory_pressures";
+    /// Packets dropped because a socket's receive buffer was full.
+    TCP_RCVQ_DROP = Counter "tcp_rcvq_drop";
     /// Packets that the interface dropped on receipt.
     RX_DROPPED = Counter "rx_dropped";
     /// Receive errors of the interface.
@@ -196,8 +246,14 @@ columns! {
     SOFTNET_DROPPED = Counter "softnet_dropped";
     /// Times that a core's receive budget ran out.
     SOFTNET_SQUEEZED = Counter "softnet_squeezed";
+    /// Packets taken from the cores' receive backlogs.
+    SOFTNET_PROCESSED = Counter "softnet_processed";
     /// Tracked connections; empty without conntrack.
     CONNTRACK_COUNT = Gauge "conntrack_count";
+    /// Packets dropped by connection tracking, for want of room among others (`/proc/net/stat/nf_conntrack`).
+    CONNTRACK_DROP = Counter "conntrack_drop";
+    /// Connections that could not be entered into the table.
+    CONNTRACK_INSERT_FAILED = Counter "conntrack_insert_failed";
     /// Established sockets whose local port is the watched one: exact, by `sock_diag` at a slow beat, empty in between.
     PORT_ESTAB = Gauge "port_estab";
     /// Processes of the target: it and its descendants. 0 when it is gone.
@@ -222,6 +278,38 @@ columns! {
     PROC_PSS_KB = Gauge "proc_pss_kb";
     /// Anonymous resident memory of the target, KiB, at the same slow beat.
     PROC_ANON_KB = Gauge "proc_anon_kb";
+    /// Process id of the target; another one after a restart. Empty when it is gone.
+    PROC_PID = Gauge "proc_pid";
+    /// Times that the target was replaced by another process; its counters begin anew with each.
+    PROC_RESTARTS = Counter "proc_restarts";
+    /// CPU time of the target's cgroup, us.
+    CGROUP_CPU_US = Counter "cgroup_cpu_us";
+    /// CPU time of the target's cgroup in user mode, us.
+    CGROUP_CPU_USER_US = Counter "cgroup_cpu_user_us";
+    /// CPU time of the target's cgroup in the kernel, us.
+    CGROUP_CPU_SYS_US = Counter "cgroup_cpu_sys_us";
+    /// Periods in which the cgroup was stopped because its CPU quota was used up.
+    CGROUP_THROTTLED = Counter "cgroup_throttled";
+    /// Time for which it was stopped, us.
+    CGROUP_THROTTLED_US = Counter "cgroup_throttled_us";
+    /// Memory charged to the cgroup, bytes: page cache and kernel memory included.
+    CGROUP_MEM_BYTES = Gauge "cgroup_mem_bytes";
+    /// Memory of the cgroup's socket buffers, bytes, at the slow beat, empty in between.
+    CGROUP_SOCK_BYTES = Gauge "cgroup_sock_bytes";
+    /// Kernel memory of the cgroup, bytes, at the slow beat, empty in between.
+    CGROUP_KERNEL_BYTES = Gauge "cgroup_kernel_bytes";
+    /// Allocations that met the cgroup's memory limit.
+    CGROUP_MEM_MAX_HITS = Counter "cgroup_mem_max_hits";
+    /// Processes of the cgroup that were killed for want of memory.
+    CGROUP_OOM_KILLS = Counter "cgroup_oom_kills";
+    /// Wake-ups of the canary that were due since the last row. Far fewer than planned: it stood still.
+    CANARY_COUNT = Gauge "canary_count";
+    /// The latest of them, or how long the one that is due has been waiting by now, us.
+    CANARY_LATE_US_MAX = Gauge "canary_late_us_max";
+    /// Open connections of the TCP echo.
+    ECHO_CONNECTIONS = Gauge "echo_connections";
+    /// Bytes that the TCP echo has sent back.
+    ECHO_BYTES = Counter "echo_bytes";
 }
 
 /// `counters.csv` of loadgen and prober, in order; cumulative unless said. [`crate::write::CounterRow`] has their meaning.
@@ -258,10 +346,46 @@ pub const SAMPLES: &[Column] = &[
     Column { name: "pair", kind: Kind::Gauge },
 ];
 
+/// `processes.csv` of the collector: one line per process of the target and sample.
+pub const PROCESSES: &[Column] = &[
+    Column { name: MONO_NS, kind: Kind::Stamp },
+    Column { name: "pid", kind: Kind::Gauge },
+    Column { name: "comm", kind: Kind::Text },
+    Column { name: "cpu_user_us", kind: Kind::Counter },
+    Column { name: "cpu_sys_us", kind: Kind::Counter },
+    Column { name: "vol_ctxt", kind: Kind::Counter },
+    Column { name: "invol_ctxt", kind: Kind::Counter },
+    Column { name: "minflt", kind: Kind::Counter },
+    Column { name: "majflt", kind: Kind::Counter },
+    Column { name: "threads", kind: Kind::Gauge },
+    Column { name: "fds", kind: Kind::Gauge },
+    Column { name: "rss_kb", kind: Kind::Gauge },
+    Column { name: "vsz_kb", kind: Kind::Gauge },
+];
+
+/// `threads.csv` of the collector: one line per thread of the target at the slow beat. `cpu_us` and `wait_us` are the time
+/// that it ran and the time that it was ready and waited for a core (`/proc/PID/task/TID/schedstat`).
+pub const THREADS: &[Column] = &[
+    Column { name: MONO_NS, kind: Kind::Stamp },
+    Column { name: "pid", kind: Kind::Gauge },
+    Column { name: "tid", kind: Kind::Gauge },
+    Column { name: "comm", kind: Kind::Text },
+    Column { name: "cpu_us", kind: Kind::Counter },
+    Column { name: "wait_us", kind: Kind::Counter },
+    Column { name: "vol_ctxt", kind: Kind::Counter },
+    Column { name: "invol_ctxt", kind: Kind::Counter },
+];
+
 fn is_core_column(name: &str) -> bool {
     let Some((core, class)) = name.strip_prefix("cpu").and_then(|rest| rest.split_once('_')) else { return false };
     let class = class.strip_suffix("_ticks").unwrap_or_default();
     !core.is_empty() && core.bytes().all(|b| b.is_ascii_digit()) && CORE_CLASSES.contains(&class)
+}
+
+fn is_interface_column(name: &str) -> bool {
+    let Some(rest) = name.strip_prefix("if_") else { return false };
+    let suffix = |counter: &str| rest.strip_suffix(counter).is_some_and(|head| head.len() > 1 && head.ends_with('_'));
+    INTERFACE_COUNTERS.into_iter().any(suffix)
 }
 
 #[cfg(test)]
@@ -287,5 +411,11 @@ mod tests {
         assert_eq!(kind(&core_column(12, "softirq")), Some(Kind::Counter));
         assert_eq!(kind("cpu_colour_ticks"), None);
         assert_eq!(kind("colour"), None);
+        assert_eq!(interface_column("wlan_0", TX_DROPPED).as_deref(), Some("if_wlan_0_tx_dropped"));
+        assert_eq!(kind("if_wlan_0_tx_dropped"), Some(Kind::Counter));
+        assert_eq!(
+            (kind("if_tx_dropped"), kind("if__tx_dropped"), interface_column("a,b", RX_BYTES)),
+            (None, None, None)
+        );
     }
 }

@@ -9,7 +9,8 @@ use std::path::Path;
 
 use sha2::{Digest, Sha256};
 
-use crate::meta::{ClockSync, HostManifest, InterfaceManifest};
+use crate::ethtool;
+use crate::meta::{ClockSync, HostManifest, InterfaceManifest, Topology};
 
 /// The manifest of this machine as it is now. Takes some milliseconds.
 pub fn manifest() -> HostManifest {
@@ -27,8 +28,12 @@ pub fn manifest() -> HostManifest {
         cpus: cpu_list_len(&text("/sys/devices/system/cpu/online").unwrap_or_default()).unwrap_or(1),
         cpus_allowed: std::thread::available_parallelism().ok().map(|count| count.get() as u64),
         cores: physical_cores(&cpuinfo),
+        topology: topology(),
         hypervisor: hypervisor(&cpuinfo),
         governor: text("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
+        cpufreq_driver: text("/sys/devices/system/cpu/cpu0/cpufreq/scaling_driver"),
+        microcode: key_value(&cpuinfo, "microcode"),
+        huge_pages: text("/sys/kernel/mm/transparent_hugepage/enabled"),
         mitigations: directory_texts("/sys/devices/system/cpu/vulnerabilities"),
         ram_kb: kilobytes(&meminfo, "MemTotal"),
         swap_kb: kilobytes(&meminfo, "SwapTotal"),
@@ -41,6 +46,7 @@ pub fn manifest() -> HostManifest {
         load1: text("/proc/loadavg").and_then(|text| text.split(' ').next()?.parse().ok()),
         time_wait: text("/proc/net/sockstat").and_then(|text| time_wait(&text)),
         conntrack: text("/proc/sys/net/netfilter/nf_conntrack_count").and_then(|text| text.parse().ok()),
+        conntrack_max: text("/proc/sys/net/netfilter/nf_conntrack_max").and_then(|text| text.parse().ok()),
         interfaces: interfaces(),
         ulimits: text("/proc/self/limits").map(|text| limits(&text)).unwrap_or_default(),
         sysctls: sysctls(),
@@ -81,7 +87,46 @@ fn clock_sync() -> Option<ClockSync> {
     // SAFETY: the pointer is to a live, exclusively borrowed `timex`.
     let state = unsafe { libc::adjtimex(&raw mut timex) };
     let synchronised = state != libc::TIME_ERROR && timex.status & libc::STA_UNSYNC == 0;
-    (state >= 0).then_some(ClockSync { synchronised, max_error_us: Some(timex.maxerror) })
+    let us_per_offset = if timex.status & libc::STA_NANO == 0 { 1.0 } else { 1e-3 };
+    let flags = CLOCK_FLAGS.iter().filter(|(flag, _)| timex.status & flag != 0);
+    (state >= 0).then(|| ClockSync {
+        synchronised,
+        max_error_us: Some(timex.maxerror),
+        estimated_error_us: Some(timex.esterror),
+        offset_us: Some(timex.offset as f64 * us_per_offset),
+        // Scaled by 2^16 (adjtimex(2)).
+        frequency_ppm: Some(timex.freq as f64 / 65_536.0),
+        flags: flags.map(|(_, name)| (*name).to_owned()).collect(),
+    })
+}
+
+fn topology() -> Topology {
+    let cpu = Path::new("/sys/devices/system/cpu");
+    let of_cpus = |file: &str| -> BTreeSet<String> {
+        let Ok(entries) = fs::read_dir(cpu) else { return BTreeSet::new() };
+        entries.flatten().filter_map(|entry| text(entry.path().join("topology").join(file))).collect()
+    };
+    let packages = of_cpus("physical_package_id").len() as u64;
+    let siblings = text(cpu.join("cpu0/topology/thread_siblings_list"));
+    let nodes = fs::read_dir("/sys/devices/system/node").into_iter().flatten().flatten();
+    let node = |entry: fs::DirEntry| {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        Some((name, text(entry.path().join("cpulist"))?))
+    };
+    let caches = fs::read_dir(cpu.join("cpu0/cache")).into_iter().flatten().flatten();
+    let cache = |entry: fs::DirEntry| {
+        let read = |file: &str| text(entry.path().join(file));
+        let shared = read("shared_cpu_list").map(|cpus| format!(", CPUs {cpus}")).unwrap_or_default();
+        Some((format!("L{} {}", read("level")?, read("type")?), format!("{}{shared}", read("size")?)))
+    };
+    Topology {
+        packages: (packages > 0).then_some(packages),
+        threads_per_core: siblings.as_deref().and_then(cpu_list_len),
+        numa_nodes: nodes.filter_map(node).collect(),
+        smt: text(cpu.join("smt/control")),
+        caches: caches.filter_map(cache).collect(),
+        isolated: text(cpu.join("isolated")).filter(|list| !list.is_empty()),
+    }
 }
 
 fn interfaces() -> Vec<InterfaceManifest> {
@@ -105,14 +150,29 @@ fn interface(name: String, addresses: &[(String, String)]) -> InterfaceManifest 
         Some(entries.flatten().filter(|entry| entry.file_name().to_string_lossy().starts_with(prefix)).count() as u64)
     };
     let driver = fs::read_link(directory.join("device/driver")).ok();
+    let driver = driver.and_then(|link| Some(link.file_name()?.to_string_lossy().into_owned()));
+    let said = ethtool::ask(&name);
+    let steered = |entry: fs::DirEntry| {
+        let mask = text(entry.path().join("rps_cpus"))?;
+        let is_set = mask.bytes().any(|byte| !matches!(byte, b'0' | b','));
+        is_set.then(|| (entry.file_name().to_string_lossy().into_owned(), mask))
+    };
+    let queue_entries = fs::read_dir(directory.join("queues")).into_iter().flatten().flatten();
     InterfaceManifest {
         mtu: read("mtu").and_then(|text| text.parse().ok()),
         state: read("operstate"),
         speed_mbit: read("speed").and_then(|text| text.parse().ok()),
-        driver: driver.and_then(|link| Some(link.file_name()?.to_string_lossy().into_owned())),
+        driver: driver.or_else(|| said.driver_info.get("driver").cloned()),
         rx_queues: queues("rx-"),
         tx_queues: queues("tx-"),
         addresses: addresses.iter().filter(|(of, _)| *of == name).map(|(_, address)| address.clone()).collect(),
+        tx_queue_len: read("tx_queue_len").and_then(|text| text.parse().ok()),
+        offloads: said.offloads,
+        rings: said.rings,
+        channels: said.channels,
+        coalesce_us: said.coalesce_us,
+        driver_info: said.driver_info,
+        rps_cpus: queue_entries.filter_map(steered).collect(),
         name,
     }
 }
@@ -219,6 +279,21 @@ fn text(path: impl AsRef<Path>) -> Option<String> {
     Some(String::from_utf8_lossy(&bytes).trim_end().to_owned())
 }
 
+const CLOCK_FLAGS: [(i32, &str); 12] = [
+    (libc::STA_PLL, "STA_PLL"),
+    (libc::STA_PPSFREQ, "STA_PPSFREQ"),
+    (libc::STA_PPSTIME, "STA_PPSTIME"),
+    (libc::STA_FLL, "STA_FLL"),
+    (libc::STA_INS, "STA_INS"),
+    (libc::STA_DEL, "STA_DEL"),
+    (libc::STA_UNSYNC, "STA_UNSYNC"),
+    (libc::STA_FREQHOLD, "STA_FREQHOLD"),
+    (libc::STA_PPSSIGNAL, "STA_PPSSIGNAL"),
+    (libc::STA_CLOCKERR, "STA_CLOCKERR"),
+    (libc::STA_NANO, "STA_NANO"),
+    (libc::STA_MODE, "STA_MODE"),
+];
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -253,5 +328,7 @@ mod tests {
                 .any(|interface| interface.name == "lo" && interface.addresses.contains(&"127.0.0.1/8".to_owned()))
         );
         assert!(host.sysctls.contains_key("fs.file-max"));
+        let lo = host.interfaces.iter().find(|interface| interface.name == "lo").unwrap();
+        assert_eq!(lo.offloads.get("tx-tcp-segmentation"), Some(&true), "{:?}", lo.offloads);
     }
 }

@@ -6,6 +6,8 @@
 //! runs/<experiment>/<target>-<repeat>/<role>-<tag>-<utc>/
 //!     meta.json      who, where, what: tool, commit, argv, config, seed, host manifest, clock facts
 //!     raw.csv        collector: counters and gauges, the guide's 16 columns first
+//!     processes.csv  collector: the target's processes one by one
+//!     threads.csv    collector: the target's threads, at a slow beat
 //!     counters.csv   loadgen and prober: their own cumulative counters
 //!     rates.csv      derived by `analyze rates`
 //!     samples.csv    prober: one line per probe
@@ -24,6 +26,8 @@
 //! - [`name`]: [`Role`], [`Context`] and the names of directories.
 //! - [`columns`]: the columns of every CSV file: names, units, kinds.
 //! - [`meta`]: what `meta.json` and `meta.txt` say.
+//! - [`ethtool`]: what a network interface's driver says of itself.
+//! - [`secrets`]: blots passwords out of what is published.
 //! - [`host`]: fills the [`meta::HostManifest`] of this machine.
 //! - [`event`]: the lines of `events.jsonl`.
 //! - [`order`]: which percentiles a number of samples allows, and how sure they are.
@@ -36,6 +40,7 @@
 
 pub mod clock;
 pub mod columns;
+pub mod ethtool;
 pub mod event;
 pub mod hlog;
 pub mod host;
@@ -44,6 +49,7 @@ pub mod name;
 pub mod order;
 pub mod read;
 pub mod rows;
+pub mod secrets;
 pub mod summary;
 pub mod table;
 pub mod write;

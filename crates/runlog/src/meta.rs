@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{Context, Role, clock, host};
+use crate::{Context, Role, clock, host, secrets};
 
 /// `meta.json`: who, where, what.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -62,7 +62,7 @@ impl Meta {
             version: version.to_owned(),
             git_commit: crate::GIT_COMMIT.map(str::to_owned),
             binary_sha256: host::file_sha256(std::path::Path::new("/proc/self/exe")),
-            argv: without_secrets(std::env::args_os().map(|arg| arg.to_string_lossy().into_owned())),
+            argv: secrets::without_secrets(std::env::args_os().map(|arg| arg.to_string_lossy().into_owned())),
             role,
             tag: tag.to_owned(),
             context,
@@ -74,23 +74,6 @@ impl Meta {
             process: None,
         }
     }
-}
-
-/// A command line with the values of `-P` and `--password` (emqtt_bench's names, and ours) blotted out: run directories are
-/// meant to be published.
-pub fn without_secrets(argv: impl IntoIterator<Item = String>) -> Vec<String> {
-    let mut secret_follows = false;
-    let blot = |arg: String| match arg.as_str() {
-        _ if std::mem::take(&mut secret_follows) => BLOT.to_owned(),
-        "-P" | "--password" => {
-            secret_follows = true;
-            arg
-        }
-        _ if arg.starts_with("--password=") => format!("--password={BLOT}"),
-        _ if arg.starts_with("-P") => format!("-P{BLOT}"),
-        _ => arg,
-    };
-    argv.into_iter().map(blot).collect()
 }
 
 /// The machine, at the start of a run. What could not be read is absent.
@@ -115,10 +98,18 @@ pub struct HostManifest {
     pub cpus_allowed: Option<u64>,
     /// Physical cores and threads per core, as the kernel lists them: `cores` distinct (package, core) pairs.
     pub cores: Option<u64>,
+    /// How the CPUs hang together.
+    pub topology: Topology,
     /// Hypervisor as far as the firmware names it.
     pub hypervisor: Option<String>,
     /// Frequency governor of the first CPU.
     pub governor: Option<String>,
+    /// Frequency driver of the first CPU, such as `intel_pstate`.
+    pub cpufreq_driver: Option<String>,
+    /// Microcode revision of the first CPU.
+    pub microcode: Option<String>,
+    /// Transparent huge pages: the choice in brackets is in force.
+    pub huge_pages: Option<String>,
     /// Mitigations per known CPU weakness.
     pub mitigations: BTreeMap<String, String>,
     /// RAM, KiB.
@@ -143,6 +134,8 @@ pub struct HostManifest {
     pub time_wait: Option<u64>,
     /// Tracked connections.
     pub conntrack: Option<u64>,
+    /// Most that may be tracked.
+    pub conntrack_max: Option<u64>,
     /// Network interfaces, without their addresses on foreign networks being resolved.
     pub interfaces: Vec<InterfaceManifest>,
     /// Limits of this tool's own process (`/proc/self/limits`): soft and hard.
@@ -159,6 +152,32 @@ pub struct ClockSync {
     pub synchronised: bool,
     /// The kernel's bound of the clock's error, us.
     pub max_error_us: Option<i64>,
+    /// The kernel's estimate of the clock's error, us.
+    pub estimated_error_us: Option<i64>,
+    /// What is left to be corrected, us.
+    pub offset_us: Option<f64>,
+    /// Correction of the clock's frequency, parts per million.
+    pub frequency_ppm: Option<f64>,
+    /// Set flags of the clock's state, `STA_` names.
+    pub flags: Vec<String>,
+}
+
+/// How the CPUs of a machine hang together (`/sys/devices/system/cpu`, `/sys/devices/system/node`).
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Topology {
+    /// Sockets.
+    pub packages: Option<u64>,
+    /// Hardware threads of a physical core.
+    pub threads_per_core: Option<u64>,
+    /// CPUs of each NUMA node, as lists such as `0-3`.
+    pub numa_nodes: BTreeMap<String, String>,
+    /// Simultaneous multithreading: `on`, `off`, `notsupported`, ...
+    pub smt: Option<String>,
+    /// Caches of the first CPU: `L1 Data`, ... to size and the CPUs that share it.
+    pub caches: BTreeMap<String, String>,
+    /// CPUs that the kernel leaves out of its scheduling.
+    pub isolated: Option<String>,
 }
 
 /// One network interface.
@@ -181,6 +200,20 @@ pub struct InterfaceManifest {
     pub tx_queues: Option<u64>,
     /// Addresses with prefix length.
     pub addresses: Vec<String>,
+    /// Length of the driver's send queue, packets.
+    pub tx_queue_len: Option<u64>,
+    /// What the driver does for the kernel, by the kernel's names (`tx-tcp-segmentation`, `rx-gro`; `ethtool -k`).
+    pub offloads: BTreeMap<String, bool>,
+    /// Slots of the receive and send rings (`ethtool -g`).
+    pub rings: Option<[u64; 2]>,
+    /// Channels in use: receive, send, combined (`ethtool -l`).
+    pub channels: Option<[u64; 3]>,
+    /// Microseconds that an interrupt may be held back: receive, send (`ethtool -c`).
+    pub coalesce_us: Option<[u64; 2]>,
+    /// Driver's version, firmware and place on the bus (`ethtool -i`).
+    pub driver_info: BTreeMap<String, String>,
+    /// CPUs that receive packets are steered to, per queue, as masks, where set (RPS).
+    pub rps_cpus: BTreeMap<String, String>,
 }
 
 /// The target process at the start of a run.
@@ -195,6 +228,8 @@ pub struct ProcessManifest {
     pub sha256: Option<String>,
     /// Version as the target says, when something asked it.
     pub version: Option<String>,
+    /// Package and version that the executable came from, as the package manager's records say.
+    pub package: Option<String>,
     /// Command line, program first.
     pub argv: Vec<String>,
     /// Start of the process, clock ticks since boot: tells two processes with one pid apart.
@@ -213,8 +248,8 @@ pub struct ProcessManifest {
     pub cpus_allowed: Option<String>,
     /// Scheduling niceness.
     pub nice: Option<i64>,
-    /// Environment: names of the variables; values are left out, since they hold secrets.
-    pub environment_names: Vec<String>,
+    /// Environment; values that are secrets by their names or their form are blotted out.
+    pub environment: BTreeMap<String, String>,
 }
 
 /// The guide's `meta.txt`.
@@ -279,19 +314,9 @@ fn is_key_byte(byte: u8) -> bool {
     byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_'
 }
 
-const BLOT: &str = "***";
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn passwords_are_blotted_out() {
-        let words = |text: &str| text.split(' ').map(str::to_owned).collect::<Vec<_>>();
-        let argv =
-            without_secrets(words("prober -u me -P secret -p 1883 --password s -Psecret --password=secret -h b"));
-        assert_eq!(argv, words("prober -u me -P *** -p 1883 --password *** -P*** --password=*** -h b"));
-    }
 
     #[test]
     fn text_of_the_guides_script() {

@@ -157,6 +157,22 @@ impl Run {
         self.path.join(write::SUMMARY)
     }
 
+    /// `processes.csv` of a collector: the target's processes one by one.
+    ///
+    /// # Errors
+    /// It is absent or damaged as a whole.
+    pub fn processes(&self) -> Result<Table> {
+        Table::load(self.path.join(write::PROCESSES))
+    }
+
+    /// `threads.csv` of a collector: the target's threads at a slow beat.
+    ///
+    /// # Errors
+    /// It is absent or damaged as a whole.
+    pub fn threads(&self) -> Result<Table> {
+        Table::load(self.path.join(write::THREADS))
+    }
+
     /// `raw.csv` without its damaged lines.
     ///
     /// # Errors

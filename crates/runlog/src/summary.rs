@@ -312,8 +312,23 @@ pub struct CollectSummary {
     pub missed_ticks: u64,
     /// The latest beginning of a sample, us.
     pub late_us_max: u64,
+    /// How late half of the samples began at most, us.
+    #[serde(default)]
+    pub late_us_p50: u64,
+    /// How late 99 in 100 samples began at most, us.
+    #[serde(default)]
+    pub late_us_p99: u64,
     /// The longest sample, us.
     pub sample_us_max: u64,
+    /// The 99th percentile of the time that a sample took, us.
+    #[serde(default)]
+    pub sample_us_p99: u64,
+    /// CPU time of the sampling thread per sample, us: reading, and writing the row; the slow beat left out.
+    #[serde(default)]
+    pub cpu_us_per_sample: f64,
+    /// Steps of the wall clock.
+    #[serde(default)]
+    pub clock_steps: u64,
     /// CPU time of the collector, us.
     pub self_cpu_us: u64,
     /// From the first to the last sample, s.

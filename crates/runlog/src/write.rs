@@ -20,6 +20,8 @@ pub(crate) const RATES: &str = "rates.csv";
 pub(crate) const RAW_PREFIX: &str = "raw-";
 pub(crate) const RATES_PREFIX: &str = "rates-";
 pub(crate) const SAMPLES: &str = "samples.csv";
+pub(crate) const PROCESSES: &str = "processes.csv";
+pub(crate) const THREADS: &str = "threads.csv";
 pub(crate) const EVENTS: &str = "events.jsonl";
 pub(crate) const LATENCY: &str = "latency.hlog";
 pub(crate) const SUMMARY: &str = "summary.json";
@@ -109,6 +111,22 @@ impl RunDir {
     /// The file exists, or the disk does not take it.
     pub fn samples_writer(&self) -> Result<TableWriter> {
         TableWriter::create(self.path.join(SAMPLES), columns::SAMPLES, &[], Flush::WhenTold)
+    }
+
+    /// Begins `processes.csv`.
+    ///
+    /// # Errors
+    /// The file exists, or the disk does not take it.
+    pub fn processes_writer(&self) -> Result<TableWriter> {
+        TableWriter::create(self.path.join(PROCESSES), columns::PROCESSES, &[], Flush::WhenTold)
+    }
+
+    /// Begins `threads.csv`.
+    ///
+    /// # Errors
+    /// The file exists, or the disk does not take it.
+    pub fn threads_writer(&self) -> Result<TableWriter> {
+        TableWriter::create(self.path.join(THREADS), columns::THREADS, &[], Flush::WhenTold)
     }
 
     /// Opens `events.jsonl` for appending. Several processes may append to one file: each line is one write.
