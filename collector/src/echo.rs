@@ -138,8 +138,9 @@ impl Server {
     fn turn(&mut self, slot: usize) {
         let Some(peer) = self.peers.get_mut(slot).and_then(Option::as_mut) else { return };
         if !peer.pump(&self.counters.bytes) {
-            self.peers[slot] = None;
+            // Counted before it is closed: a peer that sees the end is no longer in the number.
             self.counters.connections.fetch_sub(1, Ordering::Relaxed);
+            self.peers[slot] = None;
         }
     }
 }
