@@ -17,7 +17,7 @@ use crate::priority::Priority;
 use crate::row::Row;
 use crate::sampler::Sampler;
 use crate::sources::Cpu;
-use crate::ticker::{Ticker, Wake};
+use crate::ticker::{Ticker, Wake, hold_signals};
 use crate::{find, manifest};
 
 /// Samples as the command line asks, and prints the run directory as the last line.
@@ -28,6 +28,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let interfaces = find::further_interfaces(&iface)?;
     let pid = target(args)?;
     let cores = Cpu::open()?.cores()?;
+    hold_signals()?;
     let echo = args.echo.map(Echo::start).transpose()?;
     if let Some(echo) = &echo {
         eprintln!("echo on port {}", echo.address().port());

@@ -40,10 +40,7 @@ pub(crate) struct Ticker {
 impl Ticker {
     /// Plans the first moment for now. From here on SIGINT and SIGTERM no longer end the process but the waiting.
     pub(crate) fn start(interval: Duration) -> Result<Ticker> {
-        let mut mask = SigSet::empty();
-        mask.add(Signal::SIGINT);
-        mask.add(Signal::SIGTERM);
-        mask.thread_block().context("cannot block SIGINT and SIGTERM")?;
+        let mask = hold_signals()?;
         let signals = SignalFd::with_flags(&mask, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)
             .context("cannot make a signalfd")?;
         let timer = TimerFd::new(ClockId::CLOCK_MONOTONIC, TimerFlags::TFD_CLOEXEC).context("cannot make a timerfd")?;
@@ -96,6 +93,16 @@ impl Ticker {
             }
         }
     }
+}
+
+/// Keeps SIGINT and SIGTERM from ending the process: they wait for a ticker to notice them. Threads inherit this, so it must
+/// come before the first one is started: a thread that does not hold them would still die of them, and all with it.
+pub(crate) fn hold_signals() -> Result<SigSet> {
+    let mut mask = SigSet::empty();
+    mask.add(Signal::SIGINT);
+    mask.add(Signal::SIGTERM);
+    mask.thread_block().context("cannot block SIGINT and SIGTERM")?;
+    Ok(mask)
 }
 
 #[cfg(test)]
