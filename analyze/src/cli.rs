@@ -12,6 +12,7 @@ use runlog::{Run, Warning};
 
 use crate::audit::{self, Severity};
 use crate::claims::{self, ClaimsFile, Evidence};
+use crate::compare;
 use crate::rates;
 use crate::report;
 use crate::summary::{self, RunSummary};
@@ -85,6 +86,19 @@ enum Command {
         #[arg(long, value_enum, default_value_t = Format::Md)]
         format: Format,
     },
+    /// Say how two sides differ, how sure that is, and whether they may be compared at all
+    Compare {
+        /// Run directories of the first side, or a directory that holds its repeats
+        a: PathBuf,
+        /// The same for the second side
+        b: PathBuf,
+        /// Runs of one target against itself: differences within theirs are noise
+        #[arg(long, value_name = "DIR")]
+        control: Vec<PathBuf>,
+        /// Form of the output
+        #[arg(long, value_enum, default_value_t = Format::Md)]
+        format: Format,
+    },
     /// Make the report of an A/B experiment: one HTML page, and the same figures as JSON and Markdown beside it
     Report {
         /// Directory of the experiment, as a playbook wrote it
@@ -130,6 +144,7 @@ fn run(arguments: Arguments) -> Result<()> {
         Command::Summary { dirs, format } => run_summary(&dirs, format),
         Command::Audit { dirs, format, against, fail_on } => run_audit(&dirs, format, &against, fail_on),
         Command::Claims { file, dirs, format } => run_claims(&file, &dirs, format),
+        Command::Compare { a, b, control, format } => run_compare(a, b, &control, format),
         Command::Report { dir, output } => run_report(&dir, output.as_deref()),
     }
 }
@@ -210,6 +225,21 @@ fn run_claims(file: &Path, dirs: &[PathBuf], format: Format) -> Result<()> {
             Format::Md => claims::render::markdown(&file.title, &judged),
             Format::Csv => claims::render::csv(&judged),
             Format::Json => serde_json::to_string_pretty(&judged)? + "\n",
+        }
+    );
+    Ok(())
+}
+
+fn run_compare(a: PathBuf, b: PathBuf, control: &[PathBuf], format: Format) -> Result<()> {
+    let control = if control.is_empty() { Vec::new() } else { discover(control)? };
+    let (comparisons, warnings) = compare::compare(&discover(&[a])?, &discover(&[b])?, &control)?;
+    warn(&warnings);
+    print!(
+        "{}",
+        match format {
+            Format::Md => compare::markdown(&comparisons),
+            Format::Csv => compare::csv(&comparisons),
+            Format::Json => serde_json::to_string_pretty(&comparisons)? + "\n",
         }
     );
     Ok(())

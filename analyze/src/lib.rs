@@ -12,12 +12,14 @@
 //! - [`reading`]: a run read once, for those that look at many runs from many sides.
 //! - [`claims`]: `analyze claims`, published figures against runs.
 //! - [`audit`]: `analyze audit`, the flaws of a benchmark that its data shows.
+//! - [`compare`]: `analyze compare`, how two sets of runs differ.
 //! - [`report`]: `analyze report`, an A/B experiment as a page.
 //! - [`cli`]: the command line.
 
 pub mod audit;
 pub mod claims;
 pub mod cli;
+pub mod compare;
 pub mod phases;
 pub mod rates;
 pub mod reading;

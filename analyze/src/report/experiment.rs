@@ -404,7 +404,7 @@ fn reasons(failures: &[String]) -> String {
 }
 
 /// What an event of the runner says against a point.
-fn failure(event: &Event) -> Option<String> {
+pub fn failure(event: &Event) -> Option<String> {
     let reason = phases::detail(event, "reason").or(phases::detail(event, "text"));
     let is_interrupted = event.kind == EventKind::Note && event.name == "interrupted";
     match event.kind {

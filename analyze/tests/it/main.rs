@@ -3,6 +3,7 @@
 //! - `audit`: the flaws that data shows: of the published runs, of a model's, of none.
 //! - `claims`: published figures against runs.
 //! - `model`: runs in the published format with one flaw at a time.
+//! - `compare`: verdicts between runs, and why some may not be compared.
 //! - `published`: the published benchmark's data gives the published figures, by the published rules.
 //! - `rates`: both forms of rates.csv, and damaged files.
 //! - `report`: the report of an A/B experiment.
@@ -13,6 +14,7 @@
 
 mod audit;
 mod claims;
+mod compare;
 mod model;
 mod published;
 mod rates;
