@@ -129,6 +129,8 @@ tally! {
     maxima:
     /// The latest send after its due time.
     late_max_ns
+    /// When a message was last sent, acknowledged to the end or received, `CLOCK_MONOTONIC`
+    progress_at_ns
     /// When the last client became ready or failed, `CLOCK_MONOTONIC`.
     settled_at_ns
     ;

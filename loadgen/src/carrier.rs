@@ -1,5 +1,7 @@
 //! What the connections are made of: TCP alone, or TLS and WebSocket on top.
 
+use std::path::PathBuf;
+
 use anyhow::{Result, bail, ensure};
 use mio::net::TcpStream;
 use netloop::tls::{ClientSettings, Identity, TlsClient, TlsError, Trust, Versions};
@@ -51,6 +53,16 @@ impl Carrier {
             resumed_sessions_max: if args.ssl_resume { RESUMED_SESSIONS_MAX } else { 0 },
         };
         Self::new(wants_tls.then_some(settings), verified, args.ssl_server_name, args.ws.then_some(args.ws_path))
+    }
+
+    /// The same layers with TLS as mqtt-bench does it: the certificates of a server, or authority, certificate and key of
+    /// a client.
+    pub(crate) fn with_files(authority: PathBuf, identity: Option<Identity>, layers: Self) -> Result<Self> {
+        // mqtt-bench verifies servers only where it has no certificate of its own.
+        let trust = if identity.is_some() { Trust::Anyone } else { Trust::File(authority) };
+        let verified = trust != Trust::Anyone;
+        let settings = ClientSettings { trust, identity, ..ClientSettings::default() };
+        Self::new(Some(settings), verified, None, layers.ws_path)
     }
 
     fn new(

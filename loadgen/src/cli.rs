@@ -1,6 +1,7 @@
 //! The command line as typed. Flags, short names, defaults and meanings are those of emqtt_bench 0.6 where it has
 //! them; what is new comes in long flags. What the words mean is decided in [`crate::settings`].
 
+pub(crate) mod bench;
 pub(crate) mod lab;
 pub(crate) mod mqtt5;
 pub(crate) mod transport;
@@ -34,6 +35,8 @@ pub(crate) enum Command {
     Sub(SubArgs),
     /// Connect and publish on a schedule.
     Pub(PubArgs),
+    /// A run of mqtt-bench: its flags (with one dash, as it has them) and its result line.
+    Bench(bench::BenchArgs),
 }
 
 /// `loadgen conn`.

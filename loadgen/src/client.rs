@@ -60,6 +60,8 @@ pub(crate) struct Publisher {
     pub(crate) lanes: Box<[Lane]>,
     /// Sequence number of the next message.
     pub(crate) sequence: u32,
+    /// Messages that may still be offered; `u32::MAX` is as good as no limit.
+    pub(crate) remaining: u32,
     /// Messages that are due and not sent, of all lanes.
     pub(crate) waiting: u64,
     /// On the worker's list of publishers with something to send.

@@ -1,6 +1,6 @@
 //! loadgen: many MQTT clients from one process, for load that is planned and not merely produced.
 //!
-//! `conn` connects, `sub` connects and subscribes, `pub` publishes on a schedule. Flags, topic variables and console
+//! `conn` connects, `sub` connects and subscribes, `pub` publishes on a schedule; [`bench`] is mqtt-bench. Flags, topic variables and console
 //! lines are emqtt_bench's, so that scripts and parsers carry over. The load is open-loop: the plan says when each
 //! message is due, latency counts from that moment, and a late send is recorded, never skipped.
 //!
@@ -13,6 +13,7 @@
 //!   passes between reporter and workers; [`reason`]: why connections fail and end;
 //! - [`console`]: the lines; [`record`]: the run directory; [`summary`]: the verdict.
 
+mod bench;
 mod board;
 mod carrier;
 mod cli;
@@ -36,7 +37,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 fn main() -> ExitCode {
-    let cli = cli::Cli::parse();
+    let cli = cli::Cli::parse_from(cli::bench::with_two_dashes(std::env::args()));
     match settings::Settings::from_cli(cli).and_then(run::run) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,

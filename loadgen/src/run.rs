@@ -13,10 +13,11 @@ use mio::Waker;
 use netloop::source::SourcePlan;
 use nix::sys::resource::{UsageWho, getrusage};
 use pacer::rng::mix;
-use runlog::clock::mono_ns;
+use runlog::clock::{mono_ns, wall_ns};
 use runlog::event::Edge;
 use serde_json::json;
 
+use crate::bench;
 use crate::board::{Board, Series, Tally};
 use crate::console::Console;
 use crate::control::{Control, Phase};
@@ -55,6 +56,8 @@ pub(crate) fn run(settings: Settings) -> Result<bool> {
         next_line_ns: started_ns + LINE_NS,
         next_row_ns: started_ns + settings.counters_interval.as_nanos() as u64,
         started_ns,
+        begun_ns: None,
+        begun_wall_ns: 0,
         settings,
         control,
         crew,
@@ -148,6 +151,9 @@ struct Reporter {
     connect_failures: BTreeMap<String, u64>,
     disconnects: BTreeMap<String, u64>,
     started_ns: u64,
+    /// When all were ready and publishing began, `CLOCK_MONOTONIC` and since 1970.
+    begun_ns: Option<u64>,
+    begun_wall_ns: u64,
     next_line_ns: u64,
     next_row_ns: u64,
 }
@@ -192,9 +198,31 @@ impl Reporter {
         };
         let summary = outcome.summarise();
         self.record.summary(&summary);
-        self.console.print(&format!("\n{}", summary::text(&summary)));
+        self.tell(&summary, &tally);
         self.write_json(&summary)?;
         Ok(summary.ok)
+    }
+
+    /// The end as the user sees it.
+    fn tell(&self, summary: &runlog::LoadSummary, tally: &Tally) {
+        let Some(bench) = &self.settings.bench else {
+            return self.console.print(&format!("\n{}", summary::text(summary)));
+        };
+        if let Some(begun_ns) = self.begun_ns.filter(|_| tally.connect_fail == 0) {
+            let since_ns = tally.progress_at_ns.saturating_sub(begun_ns);
+            self.console.print(&bench::line(self.begun_wall_ns + since_ns, "End benchmark"));
+            // What was done: acknowledged where that is asked for, and otherwise handed to the kernel, or received.
+            let done = match self.settings.publishing() {
+                Some(publish) if publish.qos_max() as u8 > 0 => tally.acked,
+                Some(_) => tally.written,
+                None => tally.received,
+            };
+            self.console.print(&bench.result(&self.settings, done, begun_ns, tally.progress_at_ns));
+        }
+        summary.failures.iter().for_each(|failure| eprintln!("loadgen: {failure}"));
+        if bench.is_talkative {
+            self.console.print(&format!("\n{}", summary::text(summary)));
+        }
     }
 
     /// Ramp and load, until something ends it.
@@ -210,7 +238,10 @@ impl Reporter {
             if ready_ns.is_none() && tally.settled == u64::from(self.settings.clients) {
                 ready_ns = Some(now_ns);
                 window.ready = Some((now_ns, self.worker_cpu_ns()));
-                self.on_ready(&tally, now_ns);
+                self.on_ready(&tally);
+            }
+            if let Some(ready_ns) = ready_ns {
+                self.begin_publishing(ready_ns, now_ns);
             }
             let end = self.end(&tally, ready_ns, now_ns, exhausted);
             if let Some(end) = end {
@@ -222,12 +253,25 @@ impl Reporter {
         }
     }
 
-    fn on_ready(&mut self, tally: &Tally, now_ns: u64) {
+    fn on_ready(&mut self, tally: &Tally) {
         self.record.phase("ramp", Some(Edge::End), tally);
         self.record.phase("ready", None, tally);
         self.record.phase("load", Some(Edge::Begin), tally);
         if tally.skipped_ports > 0 {
             self.record.note("source ports in use by others were skipped", json!({ "count": tally.skipped_ports }));
+        }
+    }
+
+    /// What waited for the end of the ramp begins.
+    fn begin_publishing(&mut self, ready_ns: u64, now_ns: u64) {
+        let pause = self.settings.bench.as_ref().map_or(Duration::ZERO, |bench| bench.pause);
+        if self.begun_ns.is_some() || now_ns - ready_ns < pause.as_nanos() as u64 {
+            return;
+        }
+        self.begun_ns = Some(now_ns);
+        self.begun_wall_ns = wall_ns();
+        if self.settings.bench.is_some() {
+            self.console.print(&bench::line(self.begun_wall_ns, "Start benchmark"));
         }
         if self.control.go_ns().is_none() {
             self.control.go(now_ns);
@@ -238,9 +282,13 @@ impl Reporter {
     fn end(&self, tally: &Tally, ready_ns: Option<u64>, now_ns: u64, exhausted: bool) -> Option<End> {
         let over =
             |duration: Duration| ready_ns.is_some_and(|ready_ns| now_ns - ready_ns >= duration.as_nanos() as u64);
+        let bench_over =
+            self.settings.bench.as_ref().is_some_and(|bench| {
+                bench.has_all(&self.settings, tally) || ready_ns.is_some() && tally.connect_fail > 0
+            });
         if self.signals.load(Ordering::Relaxed) > 0 {
             Some(End::Signal)
-        } else if exhausted && tally.is_quiet() || self.settings.duration.is_some_and(over) {
+        } else if exhausted && tally.is_quiet() || self.settings.duration.is_some_and(over) || bench_over {
             Some(End::Done)
         } else if ready_ns.is_some() && tally.connected + tally.returning == 0 || self.crew.is_over() {
             Some(End::NobodyLeft)

@@ -11,6 +11,7 @@ use pacer::rng::mix;
 use runlog::clock;
 use serde::Serialize;
 
+use crate::bench::{self, Bench};
 use crate::carrier::Carrier;
 use crate::cli::{Cli, Command, CommonArgs, PubArgs, SubArgs};
 use crate::content::{self, Content, Header, TopicSpec};
@@ -43,7 +44,9 @@ pub(crate) struct Settings {
     pub(crate) clean_start: bool,
     pub(crate) session_expiry_s: u32,
     pub(crate) connect: ConnectExtras,
-    /// Whether lines are printed.
+    /// `loadgen bench`.
+    pub(crate) bench: Option<Bench>,
+    /// No lines are printed.
     pub(crate) is_quiet: bool,
     pub(crate) duration: Option<Duration>,
     pub(crate) threads: usize,
@@ -86,6 +89,8 @@ pub(crate) struct PubSettings {
     pub(crate) aliases: bool,
     /// Messages of all clients together.
     pub(crate) limit: Option<u64>,
+    /// Messages of each client.
+    pub(crate) limit_per_client: Option<u32>,
     /// Most messages in flight per client.
     pub(crate) window: u16,
     /// Whether publishing waits for the end of the ramp.
@@ -115,6 +120,7 @@ impl Settings {
                 let headers = content::parse_headers(&payload_hdrs)?;
                 Self::new(common, RoleSettings::Sub(SubSettings { filters: topics, options, properties, headers }), &[])
             }
+            Command::Bench(args) => bench::settings(&args),
             Command::Pub(mut args) => {
                 let pairs = std::mem::take(&mut args.common.connect.user_properties);
                 let publish = PubSettings::from_args(&args, &pairs)?;
@@ -278,6 +284,7 @@ impl Settings {
             clean_start: args.clean,
             session_expiry_s: args.session_expiry,
             connect,
+            bench: None,
             is_quiet: args.log_to == "null",
             duration: args.duration,
             threads: args.threads.map_or(cores, usize::from).min(clients as usize),
@@ -356,6 +363,7 @@ impl PubSettings {
             properties: properties::of_messages(&args.messages, user_properties, version)?,
             aliases: args.messages.topic_alias,
             limit: Some(args.limit).filter(|limit| *limit > 0),
+            limit_per_client: None,
             window: if args.inflight == 0 { u16::MAX } else { args.inflight },
             wait_for_all: args.wait_before_publishing,
             random_wait_ns: (ns(min)?, ns(max)?),

@@ -360,6 +360,7 @@ impl Share {
         let Some(transport) = client.transport.as_mut().filter(|_| !self.out.is_empty()) else { return Ok(()) };
         let messages = self.ends.len() as u64;
         client.sent_at_ms = to_ms(now_ns);
+        tally.progress_at_ns = now_ns;
         let was_empty = client.outbox.is_empty();
         let taken = client.outbox.send(transport, &self.out).inspect_err(|_| {
             // At QoS 1 and 2 they are in flight, and fail with the rest of the window.

@@ -112,6 +112,7 @@ impl Share {
         client.publisher = Some(Box::new(Publisher {
             lanes: lanes.collect(),
             sequence: 0,
+            remaining: publish.limit_per_client.unwrap_or(u32::MAX),
             waiting: 0,
             listed: false,
             held_up: false,
@@ -155,12 +156,17 @@ impl Share {
         let Some(lanes) = self.settings.publishing().map(|publish| publish.lanes.len() as u32) else { return };
         let now_ns = mono_ns();
         while let Some(due) = self.agenda.take_due(now_ns) {
+            let (index, lane) = (due.client / lanes, due.client % lanes);
+            let Some(publisher) = &mut clients[index as usize].publisher else { continue };
+            if publisher.remaining == 0 {
+                self.agenda.leave(due.client);
+                continue;
+            }
             if !self.control.take_ticket() {
                 self.agenda = Default::default();
                 return;
             }
-            let (index, lane) = (due.client / lanes, due.client % lanes);
-            let Some(publisher) = &mut clients[index as usize].publisher else { continue };
+            publisher.remaining -= 1;
             publisher.waiting += 1;
             publisher.lanes[lane as usize].waiting += 1;
             tally.offered += 1;
@@ -188,7 +194,8 @@ impl Share {
     pub(super) fn list_if_able(&mut self, client: &mut Client, index: u32) {
         let Some(publisher) = &mut client.publisher else { return };
         let able = client.stage == Stage::Ready && client.outbox.is_empty() && publisher.may_send();
-        let willing = publisher.waiting > 0 || publisher.is_flat_out() && self.is_flat_out_going();
+        let flat_out = publisher.is_flat_out() && publisher.remaining > 0;
+        let willing = publisher.waiting > 0 || flat_out && self.is_flat_out_going();
         if able && willing && !publisher.listed {
             publisher.listed = true;
             self.senders.push(index);
@@ -291,9 +298,11 @@ impl Share {
 /// when it can be sent.
 fn next_due(publisher: &mut Publisher, now_ns: u64, control: &Control, tally: &mut Tally) -> Option<(usize, u64)> {
     if publisher.is_flat_out() {
-        if publisher.lanes[0].cursor.next_due_ns() > now_ns || control.phase() != Phase::Run || !control.take_ticket() {
+        let may = publisher.remaining > 0 && publisher.lanes[0].cursor.next_due_ns() <= now_ns;
+        if !may || control.phase() != Phase::Run || !control.take_ticket() {
             return None;
         }
+        publisher.remaining -= 1;
         tally.offered += 1;
         return Some((0, now_ns));
     }

@@ -118,6 +118,7 @@ impl Share {
         };
         if !repeated {
             board.tally.received += 1;
+            board.tally.progress_at_ns = now_ns;
             board.tally.received_bytes += publish.payload.len() as u64;
             self.account(client, index, publish, now_ns, board);
         }
@@ -208,6 +209,7 @@ impl Share {
         publisher.window.remove(ack.packet_id);
         tally.in_flight -= 1;
         tally.acked += 1;
+        tally.progress_at_ns = now_ns;
         Ok(())
     }
 

@@ -74,6 +74,36 @@ impl Drop for Mosquitto {
     }
 }
 
+/// Our broker on a free port; killed when dropped.
+pub(crate) struct Ours {
+    child: Child,
+    pub(crate) addr: SocketAddr,
+}
+
+impl Ours {
+    /// Starts the one that lies beside our own program.
+    pub(crate) fn start() -> Self {
+        let program = Path::new(env!("CARGO_BIN_EXE_loadgen")).with_file_name("broker");
+        let addr = free_addr();
+        let child = Command::new(&program)
+            .args(["--listen", &format!("tcp://{addr}"), "--workers", "1"])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap_or_else(|error| panic!("{}: {error}: cargo build -p broker", program.display()));
+        let broker = Self { child, addr };
+        wait_until("our broker listens", || TcpStream::connect(addr).is_ok());
+        broker
+    }
+}
+
+impl Drop for Ours {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
 /// A `mosquitto_sub` (MQTT 5.0, QoS 2) that waits for so many messages; killed when dropped.
 pub(crate) struct Listener {
     child: Child,
@@ -143,12 +173,18 @@ pub(crate) struct Loadgen {
 impl Loadgen {
     /// Starts `loadgen MODE ... -h HOST -p PORT --run-dir DIR`.
     pub(crate) fn start(mode: &str, target: SocketAddr, args: &str) -> Self {
+        Self::line(&format!("{mode} -h {} -p {} {args}", target.ip(), target.port()))
+    }
+
+    /// Starts `loadgen LINE --run-dir DIR`.
+    pub(crate) fn line(line: &str) -> Self {
         let dir = TempDir::new().unwrap();
         let run_dir = dir.path().join("run");
-        let child = command(mode)
-            .args(["-h", &target.ip().to_string(), "-p", &target.port().to_string(), "--run-dir"])
+        let mut words = line.split_whitespace();
+        let child = command(words.next().expect("a command"))
+            .args(words)
+            .arg("--run-dir")
             .arg(&run_dir)
-            .args(args.split_whitespace())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
