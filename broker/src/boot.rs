@@ -2,7 +2,6 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener as StdListener};
-use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -12,7 +11,7 @@ use signal_hook::iterator::Signals;
 use tracing::level_filters::LevelFilter;
 
 use crate::config::Config;
-use crate::dataplane::{self, Controls, Counters, Gauges};
+use crate::dataplane::{self, Counters, Crew, CrewError, Gauges};
 
 /// Connections that may wait to be accepted, per listener; the kernel caps it at `net.core.somaxconn`.
 const BACKLOG: u32 = 65_535;
@@ -51,37 +50,30 @@ pub(crate) fn serve(config: &Config) -> Result<()> {
         }
         tracing::info!("listening on {address}");
     }
-    let (workers, controls) = dataplane::build(&config.settings, listeners).context("cannot set up the workers")?;
+    let workers = dataplane::build(&config.settings, listeners).context("cannot set up the workers")?;
     tracing::info!(workers = workers.len(), open_files = files, "broker {} started", env!("CARGO_PKG_VERSION"));
-    let mut threads = Vec::new();
-    for (id, worker) in workers.into_iter().enumerate() {
-        let thread = thread::Builder::new().name(format!("worker-{id}")).spawn(move || worker.run());
-        threads.push(thread.context("cannot start a worker thread")?);
-    }
+    let crew = Crew::start(workers, config.settings.spread).context("cannot start a worker thread")?;
     for signal in signals.forever() {
         if signal != SIGUSR1 {
             tracing::info!(signal, "stopping");
             break;
         }
-        report(&controls, threads.len());
+        report(&crew);
     }
-    controls.stop();
-    let mut total = Counters::default();
-    for thread in threads {
-        match thread.join() {
-            Ok(counters) => total += counters.context("a worker failed")?,
-            Err(_) => bail!("a worker panicked: this is a bug, please report it with the message above"),
-        }
-    }
+    let total = match crew.stop() {
+        Ok(total) => total,
+        Err(CrewError::Failed(error)) => return Err(error).context("a worker failed"),
+        Err(CrewError::Panicked) => bail!("a worker panicked: this is a bug, please report it with the message above"),
+    };
     tracing::info!("stopped: {}", listed(total.iter()));
     Ok(())
 }
 
 /// Logs the sums over all workers.
-fn report(controls: &Controls, workers: usize) {
+fn report(crew: &Crew) {
     let (mut total, mut held) = (Counters::default(), Gauges::default());
-    let answers = controls.ask();
-    for _ in 0..workers {
+    let answers = crew.ask();
+    for _ in 0..crew.len() {
         let Ok((counters, gauges)) = answers.recv_timeout(REPORT_PATIENCE) else {
             tracing::warn!("a worker has not answered within {REPORT_PATIENCE:?}: no report");
             return;

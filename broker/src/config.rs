@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 
-use crate::dataplane::{MAX_WORKERS, Settings, SharePolicy};
+use crate::dataplane::{MAX_WORKERS, Settings, SharePolicy, Spread};
 
 /// The command line.
 #[derive(Debug, clap::Parser)]
@@ -35,6 +35,7 @@ struct File {
     listen: Option<Vec<String>>,
     workers: Option<usize>,
     share_policy: Option<SharePolicyName>,
+    spread: Option<SpreadName>,
     #[serde(default)]
     limits: LimitsFile,
 }
@@ -46,6 +47,14 @@ enum SharePolicyName {
     Random,
     HashClient,
     HashTopic,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum SpreadName {
+    WhenBusy,
+    Always,
+    Shuffle,
 }
 
 /// The `[limits]` section: [`crate::dataplane::Limits`] by the same names, durations in seconds.
@@ -113,6 +122,7 @@ impl Config {
         let settings = Settings {
             limits: file.limits.apply().context("section [limits]")?,
             share_policy: file.share_policy.map_or(SharePolicy::default(), SharePolicyName::meaning),
+            spread: file.spread.map_or(Spread::default(), SpreadName::meaning),
         };
         Ok(Self { listen: addresses, workers, settings })
     }
@@ -133,6 +143,16 @@ impl SharePolicyName {
             Self::Random => SharePolicy::Random,
             Self::HashClient => SharePolicy::HashClient,
             Self::HashTopic => SharePolicy::HashTopic,
+        }
+    }
+}
+
+impl SpreadName {
+    fn meaning(self) -> Spread {
+        match self {
+            Self::WhenBusy => Spread::WhenBusy,
+            Self::Always => Spread::Always,
+            Self::Shuffle => Spread::Shuffle,
         }
     }
 }

@@ -6,6 +6,7 @@ use std::sync::mpsc;
 use mio::net::TcpStream;
 
 use super::counters::{Counters, Gauges};
+use super::crew::Lent;
 use super::message::Message;
 use super::session::SessionRef;
 use super::subscribers::{Member, SubscriptionIds};
@@ -19,6 +20,8 @@ pub(super) enum Mail {
     Adopt(Box<Adopted>),
     /// Say what was counted and what is held.
     Report(mpsc::Sender<(Counters, Gauges)>),
+    /// A worker to be run by the receiver's thread.
+    Lend(Box<Lent>),
     /// A message with subscribers at the receiver.
     Publish(Message),
     /// A message for one member of a shared subscription.

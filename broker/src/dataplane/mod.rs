@@ -5,6 +5,7 @@
 //! over with its first bytes. So a session never moves, and taking a session over is local. The modules, in the order
 //! in which a byte meets them:
 //!
+//! - [`crew`]: threads, and which of them runs which worker.
 //! - [`worker`]: the loop: wait, take mail, read, act, send mail, write. All state hangs from here.
 //! - [`intake`]: accepting, reading, cutting bytes into packets, dispatching them.
 //! - [`connect`]: CONNECT: hand-over, takeover, a new or a resumed session.
@@ -27,6 +28,7 @@
 mod conn;
 mod connect;
 mod counters;
+mod crew;
 mod deliver;
 mod inbound;
 mod intake;
@@ -43,5 +45,6 @@ mod subscribers;
 mod worker;
 
 pub(crate) use counters::{Counters, Gauges};
-pub(crate) use settings::{Limits, MAX_WORKERS, Settings, SharePolicy};
-pub(crate) use worker::{Controls, build};
+pub(crate) use crew::{Crew, CrewError};
+pub(crate) use settings::{Limits, MAX_WORKERS, Settings, SharePolicy, Spread};
+pub(crate) use worker::build;

@@ -26,6 +26,20 @@ pub(super) const MAILBOX_HIGH: usize = 65_536;
 pub(super) const POOLED_BUFFERS: usize = 256;
 /// See [`POOLED_BUFFERS`].
 pub(super) const POOLED_BUFFER_BYTES: usize = 256 * 1024;
+/// Events that one turn asks the poller for.
+pub(super) const EVENTS_PER_TURN: usize = 1_024;
+/// How long a thread's load is measured before it is judged.
+pub(super) const LOAD_WINDOW_NS: u64 = 100_000_000;
+/// The same for [`Spread::Shuffle`].
+pub(super) const SHUFFLE_WINDOW_NS: u64 = 500_000;
+/// Load of the first thread, as a share of a processor, from which on it sends workers to their own threads.
+pub(super) const SPREAD_ABOVE: f64 = 0.8;
+/// Processors that must have been idle for that. Half of one: it is measured beside others that come and go.
+pub(super) const IDLE_PROCESSORS_TO_SPREAD: f64 = 0.5;
+/// Load of the first thread and another together below which the other lends its worker to the first. Well below
+/// [`SPREAD_ABOVE`], so that workers do not go to and fro.
+pub(super) const GATHER_BELOW: f64 = 0.5;
+const _: () = assert!(GATHER_BELOW < SPREAD_ABOVE, "what has been gathered would be spread at once");
 /// Connections closed and deadlines acted upon in one turn. Each costs microseconds, and many clients can vanish in the
 /// same moment: the rest waits for the next turn, so that publishing goes on.
 pub(super) const ENDS_PER_TURN: usize = 128;
@@ -47,6 +61,20 @@ pub(crate) struct Settings {
     pub(crate) limits: Limits,
     /// How a member of a shared subscription is chosen.
     pub(crate) share_policy: SharePolicy,
+    /// When workers run in threads of their own.
+    pub(crate) spread: Spread,
+}
+
+/// When workers run in threads of their own, and not in the first thread.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Spread {
+    /// When the first thread is busy and a processor idle.
+    #[default]
+    WhenBusy,
+    /// Always.
+    Always,
+    /// To and fro all the time: finds what depends on it.
+    Shuffle,
 }
 
 /// Bounds on what clients can make the broker hold.
@@ -101,7 +129,7 @@ pub(crate) enum SharePolicy {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { limits: Limits::default(), share_policy: SharePolicy::RoundRobin }
+        Self { limits: Limits::default(), share_policy: SharePolicy::RoundRobin, spread: Spread::WhenBusy }
     }
 }
 

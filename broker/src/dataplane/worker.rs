@@ -3,11 +3,12 @@
 use std::collections::VecDeque;
 use std::hash::{BuildHasher, RandomState};
 use std::io;
-use std::sync::mpsc;
+use std::os::fd::AsRawFd;
 use std::time::{Duration, Instant};
 
 use hashbrown::HashTable;
 use mio::net::TcpListener;
+use mio::unix::SourceFd;
 use mio::{Events, Interest as Readiness, Poll, Token};
 use netloop::mailbox::{self, Receiver, Sender};
 use netloop::wheel::TimerWheel;
@@ -16,6 +17,7 @@ use topic_index::{FilterIndex, TopicMap};
 
 use super::conn::{Conn, ConnRef, Output};
 use super::counters::{Counters, Gauges};
+use super::crew::Lent;
 use super::deliver::Encoder;
 use super::lifecycle::{End, Timer};
 use super::mail::Mail;
@@ -76,17 +78,16 @@ pub(crate) struct Worker {
     pub(super) scratch: Vec<u8>,
     pub(super) counters: Counters,
     pub(super) stopping: bool,
+    /// Workers that this one's thread is to run from now on.
+    pub(super) lent: Vec<Lent>,
+    /// Bit `n`: the poller of worker `n`, which this one's thread runs, has events.
+    pub(super) woken_guests: u64,
 }
 
-/// Reaches all workers from outside.
-#[derive(Debug)]
-pub(crate) struct Controls {
-    workers: Vec<Sender<Mail>>,
-}
-
-/// Tokens of the mailbox and of the listeners, out of the way of connections: no generation gets this far.
+/// Tokens of the mailbox, of the listeners and of guests, out of the way of connections: no generation gets this far.
 const MAILBOX: Token = Token(usize::MAX);
 const FIRST_LISTENER: usize = usize::MAX - 1_024;
+const FIRST_GUEST: usize = FIRST_LISTENER - MAX_WORKERS;
 
 /// Makes one worker per element of `listeners`, which holds that worker's sockets.
 ///
@@ -95,7 +96,7 @@ const FIRST_LISTENER: usize = usize::MAX - 1_024;
 ///
 /// # Panics
 /// When there are more than [`MAX_WORKERS`] or no workers.
-pub(crate) fn build(settings: &Settings, listeners: Vec<Vec<TcpListener>>) -> io::Result<(Vec<Worker>, Controls)> {
+pub(crate) fn build(settings: &Settings, listeners: Vec<Vec<TcpListener>>) -> io::Result<Vec<Worker>> {
     assert!((1..=MAX_WORKERS).contains(&listeners.len()), "the number of workers is checked when settings are made");
     let polls = listeners.iter().map(|_| Poll::new()).collect::<io::Result<Vec<_>>>()?;
     let mailboxes =
@@ -139,64 +140,37 @@ pub(crate) fn build(settings: &Settings, listeners: Vec<Vec<TcpListener>>) -> io
             scratch: Vec::new(),
             counters: Counters::default(),
             stopping: false,
+            lent: Vec::new(),
+            woken_guests: 0,
         });
     }
-    Ok((workers, Controls { workers: peers }))
-}
-
-impl Controls {
-    /// Asks every worker to say good-bye to its clients and return.
-    pub(crate) fn stop(&self) {
-        for worker in &self.workers {
-            worker.send_all(&mut vec![Mail::Stop]);
-        }
-    }
-
-    /// Asks every worker what it has counted and what it holds; one answer of each arrives.
-    pub(crate) fn ask(&self) -> mpsc::Receiver<(Counters, Gauges)> {
-        let (sender, receiver) = mpsc::channel();
-        for worker in &self.workers {
-            worker.send_all(&mut vec![Mail::Report(sender.clone())]);
-        }
-        receiver
-    }
+    Ok(workers)
 }
 
 impl Worker {
-    /// Runs until it is stopped; returns what was counted.
+    /// Nanoseconds until there is something to do that nobody tells of; `None`: never. Call before sleeping in
+    /// [`poll`](Self::poll): from now on, whoever sends mail wakes the poller.
+    pub(super) fn rest_ns(&mut self) -> Option<u64> {
+        let may_sleep = !self.is_busy() && self.inbox.may_sleep();
+        if may_sleep { self.wheel.wait_ns(self.now_ns) } else { Some(0) }
+    }
+
+    /// Whether there is something to do that no event tells of.
+    pub(super) fn has_work(&mut self) -> bool {
+        self.is_busy() || self.inbox.has_mail() || self.wheel.wait_ns(self.now_ns) == Some(0)
+    }
+
+    /// Whether the last turn has left something undone.
+    fn is_busy(&self) -> bool {
+        !(self.readable.is_empty() && self.accepting.is_empty() && self.doomed.is_empty() && self.due.is_empty())
+    }
+
+    /// Waits for events, at most so many nanoseconds, and reads the clock.
     ///
     /// # Errors
     /// When waiting for events fails, which it does not unless the process is out of order.
-    pub(crate) fn run(mut self) -> io::Result<Counters> {
-        let mut events = Events::with_capacity(1_024);
-        while !self.stopping {
-            self.wait(&mut events)?;
-            self.ends_left = ENDS_PER_TURN;
-            self.take_mail();
-            for event in &events {
-                self.on_event(event);
-            }
-            self.accept_waiting();
-            self.read_readable();
-            self.run_timers();
-            self.close_doomed();
-            // Mail goes first: what a client learns from a packet, the other workers must know before it can act on it.
-            self.send_mail();
-            self.write_dirty();
-            self.close_doomed();
-        }
-        self.say_goodbye();
-        Ok(self.counters)
-    }
-
-    fn wait(&mut self, events: &mut Events) -> io::Result<()> {
-        let busy =
-            !self.readable.is_empty() || !self.accepting.is_empty() || !self.doomed.is_empty() || !self.due.is_empty();
-        let may_sleep = !busy && self.inbox.may_sleep();
-        let timeout =
-            if may_sleep { self.wheel.wait_ns(self.now_ns).map(Duration::from_nanos) } else { Some(Duration::ZERO) };
-        let polled = self.poll.poll(events, timeout);
-        self.inbox.awake();
+    pub(super) fn poll(&mut self, events: &mut Events, rest_ns: Option<u64>) -> io::Result<()> {
+        let polled = self.poll.poll(events, rest_ns.map(Duration::from_nanos));
         self.now_ns = self.started.elapsed().as_nanos() as u64;
         match polled {
             Err(error) if error.kind() != io::ErrorKind::Interrupted => Err(error),
@@ -204,8 +178,47 @@ impl Worker {
         }
     }
 
+    /// One turn: acts on events, mail and deadlines, and writes what comes of it.
+    pub(super) fn act(&mut self, events: &Events) {
+        self.inbox.awake();
+        self.ends_left = ENDS_PER_TURN;
+        self.take_mail();
+        for event in events {
+            self.on_event(event);
+        }
+        self.accept_waiting();
+        self.read_readable();
+        self.run_timers();
+        self.close_doomed();
+        // Mail goes first: what a client learns from a packet, the other workers must know before it can act on it.
+        self.send_mail();
+        self.write_dirty();
+        self.close_doomed();
+    }
+
+    /// Says good-bye; returns what was counted.
+    pub(super) fn end(mut self) -> Counters {
+        self.say_goodbye();
+        self.counters
+    }
+
+    /// Has the poller tell of events in the poller of another worker, which this one's thread is to run.
+    pub(super) fn watch_guest(&self, guest: &Self) -> io::Result<()> {
+        let token = Token(FIRST_GUEST + usize::from(guest.id));
+        self.poll.registry().register(&mut SourceFd(&guest.poll.as_raw_fd()), token, Readiness::READABLE)
+    }
+
+    /// No longer.
+    pub(super) fn forget_guest(&self, guest: &Self) -> io::Result<()> {
+        self.poll.registry().deregister(&mut SourceFd(&guest.poll.as_raw_fd()))
+    }
+
     fn on_event(&mut self, event: &mio::event::Event) {
         if event.token() == MAILBOX {
+            return;
+        }
+        if (FIRST_GUEST..FIRST_LISTENER).contains(&event.token().0) {
+            self.woken_guests |= 1 << (event.token().0 - FIRST_GUEST);
             return;
         }
         if event.token().0 >= FIRST_LISTENER {
@@ -242,6 +255,7 @@ impl Worker {
     fn on_mail(&mut self, mail: Mail) {
         match mail {
             Mail::Stop => self.stopping = true,
+            Mail::Lend(lent) => self.lent.push(*lent),
             Mail::Report(to) => {
                 // Whoever asked may have gone.
                 let _ = to.send((self.counters, self.gauges()));

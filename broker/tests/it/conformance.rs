@@ -6,8 +6,8 @@ use conformance::{cases, report};
 
 use crate::support::{Broker, PATIENCE};
 
-fn all_pass(workers: usize) {
-    let broker = Broker::start(workers);
+fn all_pass(workers: usize, spread: &str) {
+    let broker = Broker::start_with(workers, &format!("spread = \"{spread}\"\n"));
     let instances: Vec<Instance> = cases::instances().collect();
     // Some cases wait out a few seconds of patience when all is well: it is not the long one of these tests.
     let options = Options { target: broker.address, patience: PATIENCE, jobs: 24 };
@@ -29,10 +29,16 @@ fn all_pass(workers: usize) {
 
 #[test]
 fn one_worker() {
-    all_pass(1);
+    all_pass(1, "when-busy");
 }
 
 #[test]
 fn three_workers() {
-    all_pass(3);
+    all_pass(3, "always");
+}
+
+/// Workers go from thread to thread while clients are served.
+#[test]
+fn three_workers_on_the_move() {
+    all_pass(3, "shuffle");
 }

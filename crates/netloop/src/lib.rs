@@ -10,12 +10,14 @@
 //! - [`transport`]: what carries the bytes: plain TCP, [`tls`], [`websocket`], or the one over the other;
 //! - [`buffer`]: input and output buffers that only a busy connection owns;
 //! - [`wheel`]: many coarse timers, one structure, for time-outs and keep-alive;
+//! - [`load`]: whether this thread and this machine are busy;
 //! - [`alarm`]: waking a poller at a nanosecond, for schedules;
 //! - [`mailbox`]: messages between event loops, in batches with one wake-up each.
 
 pub mod alarm;
 pub mod buffer;
 pub mod limits;
+pub mod load;
 pub mod mailbox;
 pub mod occupied;
 pub mod socket;

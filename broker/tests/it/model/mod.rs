@@ -57,13 +57,14 @@ fn clients_get_what_the_model_says() {
     }
 }
 
-/// Runs one seed, with one to four workers.
+/// Runs one seed, with one to four workers, in one thread, in several, and to and fro.
 fn check(seed: u64) {
     let workers = 1 + (seed % 4) as usize;
+    let spread = ["when-busy", "always", "shuffle"][(seed / 4 % 3) as usize];
     let list = ops::generate(seed, OPS);
-    let Err(found) = attempt(workers, &list) else { return };
+    let Err(found) = attempt(workers, spread, &list) else { return };
     let mut last = found;
-    let short = shrink::shrink(&list, |candidate| match attempt(workers, candidate) {
+    let short = shrink::shrink(&list, |candidate| match attempt(workers, spread, candidate) {
         Ok(()) => false,
         Err(found) => {
             last = found;
@@ -71,11 +72,15 @@ fn check(seed: u64) {
         }
     });
     let lines: Vec<String> = short.iter().map(|op| format!("    {op:?}")).collect();
-    panic!("MODEL_SEED={seed} ({workers} workers), {} of {OPS} operations:\n{}\n{last}", short.len(), lines.join("\n"));
+    panic!(
+        "MODEL_SEED={seed} ({workers} workers, {spread}), {} of {OPS} operations:\n{}\n{last}",
+        short.len(),
+        lines.join("\n")
+    );
 }
 
-fn attempt(workers: usize, list: &[Op]) -> Result<(), String> {
-    let broker = Broker::start(workers);
+fn attempt(workers: usize, spread: &str, list: &[Op]) -> Result<(), String> {
+    let broker = Broker::start_with(workers, &format!("spread = \"{spread}\"\n"));
     drive::run(&broker, list)?;
     let counters = broker.stop();
     match counters.get("protocol_errors") {
