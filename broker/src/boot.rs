@@ -41,6 +41,7 @@ pub(crate) fn log_to_stderr(verbose: u8) {
 pub(crate) fn serve(config: &Config) -> Result<()> {
     let mut signals = Signals::new([SIGTERM, SIGINT, SIGUSR1]).context("cannot catch signals")?;
     let files = netloop::limits::raise_open_files().context("cannot raise the limit of open files")?;
+    netloop::limits::reserve_open_files(files).context("cannot reserve descriptors")?;
     let mut listeners: Vec<Vec<TcpListener>> = (0..config.workers).map(|_| Vec::new()).collect();
     for &address in &config.listen {
         let address = free_address(address)?;

@@ -24,6 +24,9 @@ use super::settings::{
 };
 use super::worker::Worker;
 
+/// Turns in which workers in one thread answer each other's mail, before the poller is asked again.
+const ROUNDS: usize = 2;
+
 /// The running threads.
 #[derive(Debug)]
 pub(crate) struct Crew {
@@ -136,15 +139,31 @@ impl First {
             self.own.poll(&mut events, rest_ns)?;
             // Whoever sends them mail need not wake them now: they have their turn below.
             self.guests.iter().for_each(|guest| guest.lent.worker.inbox.awake());
-            self.own.act(&events);
-            let (woken, now_ns) = (std::mem::take(&mut self.own.woken_guests), self.own.now_ns);
-            for guest in &mut self.guests {
-                guest.woken |= woken & (1 << guest.lent.worker.id) != 0;
-                guest.turn(&mut guest_events, now_ns)?;
+            // All act before any writes: a connection that gets something from several workers is written once.
+            for _ in 0..ROUNDS {
+                self.own.act(&events);
+                self.let_guests_act(&mut guest_events)?;
+                // What they sent to this thread's own worker needs no look at the poller.
+                events.clear();
+                if !self.own.inbox.has_mail() {
+                    break;
+                }
             }
+            self.own.write_out();
+            self.guests.iter_mut().for_each(|guest| guest.worker().write_out());
             self.exchange_guests()?;
         }
         Ok(self.own.end())
+    }
+
+    /// Has every guest act that has something to do.
+    fn let_guests_act(&mut self, events: &mut Events) -> io::Result<()> {
+        let (woken, now_ns) = (std::mem::take(&mut self.own.woken_guests), self.own.now_ns);
+        for guest in &mut self.guests {
+            guest.woken |= woken & (1 << guest.lent.worker.id) != 0;
+            guest.act(events, now_ns)?;
+        }
+        Ok(())
     }
 
     /// Takes in workers that have been lent, and sends home who has to stop or finds a processor.
@@ -211,11 +230,12 @@ impl Guest {
         &mut self.lent.worker
     }
 
-    /// A turn, if there is something to do.
-    fn turn(&mut self, events: &mut Events, now_ns: u64) -> io::Result<()> {
+    /// Acts, if there is something to do.
+    fn act(&mut self, events: &mut Events, now_ns: u64) -> io::Result<()> {
         let woken = std::mem::take(&mut self.woken);
         let worker = self.worker();
-        worker.now_ns = now_ns;
+        // Its own last look at the clock may have been later.
+        worker.now_ns = worker.now_ns.max(now_ns);
         if woken {
             worker.poll(events, Some(0))?;
             // A poller that had more to tell raises no event for the rest.
@@ -253,7 +273,7 @@ fn run_alone_or_lend(
         while !worker.stopping && !gathers {
             let rest_ns = worker.rest_ns();
             worker.poll(&mut events, rest_ns)?;
-            worker.act(&events);
+            worker.turn(&events);
             let share = if spread == Spread::Always { None } else { meter.share(worker.now_ns)? };
             gathers = share.is_some_and(|share| {
                 let both = share + f64::from(first_load.load(Ordering::Relaxed)) / 1e3;

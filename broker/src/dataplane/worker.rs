@@ -179,6 +179,14 @@ impl Worker {
     }
 
     /// One turn: acts on events, mail and deadlines, and writes what comes of it.
+    pub(super) fn turn(&mut self, events: &Events) {
+        self.act(events);
+        self.write_out();
+    }
+
+    /// The first half of a turn: acts on events, mail and deadlines. What comes of it is collected, for sockets to be
+    /// written by [`write_out`](Self::write_out); mail is sent, because what a client learns from a packet, the other workers
+    /// must know before it can act on it.
     pub(super) fn act(&mut self, events: &Events) {
         self.inbox.awake();
         self.ends_left = ENDS_PER_TURN;
@@ -190,10 +198,17 @@ impl Worker {
         self.read_readable();
         self.run_timers();
         self.close_doomed();
-        // Mail goes first: what a client learns from a packet, the other workers must know before it can act on it.
         self.send_mail();
-        self.write_dirty();
-        self.close_doomed();
+    }
+
+    /// The second half.
+    pub(super) fn write_out(&mut self) {
+        if !self.dirty.is_empty() {
+            self.write_dirty();
+            self.close_doomed();
+            // Publishers that need not wait any more may belong to others.
+            self.send_mail();
+        }
     }
 
     /// Says good-bye; returns what was counted.
