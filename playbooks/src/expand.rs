@@ -32,6 +32,10 @@ pub(crate) struct Options {
     pub(crate) repeats: Option<u32>,
     /// Multiplies settle, measure and drain.
     pub(crate) duration_scale: f64,
+    /// Decides which target begins at each point; 0 alternates.
+    pub(crate) seed: u64,
+    /// What was asked for on the command line.
+    pub(crate) request: Vec<String>,
 }
 
 /// Expands an experiment for the sides that were found.
@@ -51,8 +55,8 @@ pub(crate) fn expand(
     let mut places = Places::default();
     let mut steps = Vec::new();
     for repeat in 1..=repeats {
-        for point in &points {
-            for side in in_turn(sides, repeat) {
+        for (index, point) in points.iter().enumerate() {
+            for side in in_turn(sides, repeat, index, options.seed) {
                 let place = places.next()?;
                 let making = Making { experiment, point, side, repeat, tools, machine, options, place };
                 steps.push(making.step().with_context(|| format!("{}: step {}", experiment.name, point.name))?);
@@ -67,6 +71,10 @@ pub(crate) fn expand(
         sources: experiment.sources.clone(),
         caveats: experiment.caveats.clone(),
         notes,
+        request: options.request.clone(),
+        seed: options.seed,
+        boot_id: runlog::host::boot_id(),
+        programs: hashes(&steps),
         commit: tools.commit(),
         dir: options.dir.clone(),
         files_max: machine.files_max,
@@ -76,9 +84,36 @@ pub(crate) fn expand(
     })
 }
 
-/// A B in odd repeats, B A in even ones: what drifts with time hits both alike.
-fn in_turn(sides: &[Side], repeat: u32) -> Vec<&Side> {
-    if repeat % 2 == 1 { sides.iter().collect() } else { sides.iter().rev().collect() }
+/// A B in odd repeats, B A in even ones: what drifts with time hits both alike. With a seed, which of them begins is drawn
+/// for each point and pair of repeats.
+fn in_turn(sides: &[Side], repeat: u32, point: usize, seed: u64) -> Vec<&Side> {
+    let mut order: Vec<&Side> = sides.iter().collect();
+    if seed != 0 {
+        let pair = u64::from(repeat.div_ceil(2));
+        let mut state = mixed(seed ^ mixed(pair << 32 | point as u64));
+        for last in (1..order.len()).rev() {
+            state = mixed(state);
+            order.swap(last, (state % (last as u64 + 1)) as usize);
+        }
+    }
+    if repeat.is_multiple_of(2) {
+        order.reverse();
+    }
+    order
+}
+
+/// One step of SplitMix64 (Steele, Lea, Flood 2014), whose outputs pass for random: enough to draw an order.
+fn mixed(state: u64) -> u64 {
+    let state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
+    let state = (state ^ (state >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    let state = (state ^ (state >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    state ^ (state >> 31)
+}
+
+/// Paths are those of this machine; what is not here yet has no hash.
+fn hashes(steps: &[PlannedStep]) -> BTreeMap<String, String> {
+    let programs = Plan::program_paths(steps).into_iter();
+    programs.filter_map(|path| Some((path.to_owned(), runlog::host::file_sha256(Path::new(path))?))).collect()
 }
 
 fn planned_target(side: &Side) -> PlannedTarget {
@@ -440,6 +475,33 @@ mod tests {
             combinations(&matrix).iter().map(|axes| format!("{}{}", axes["a"], axes["b"])).collect();
         assert_eq!(found, ["13", "14", "23", "24"]);
         assert_eq!(combinations(&BTreeMap::new()).len(), 1);
+    }
+
+    #[test]
+    fn a_seed_draws_who_begins_and_each_pair_of_repeats_is_balanced() {
+        let side = |label: &str| Side {
+            label: label.to_owned(),
+            name: label.to_owned(),
+            target: crate::catalog::target("ours").expect("shipped"),
+            exe: "x".into(),
+            version: None,
+            sha256: None,
+            notes: Vec::new(),
+        };
+        let sides = [side("A"), side("B"), side("C")];
+        let order = |repeat, point, seed| -> String {
+            in_turn(&sides, repeat, point, seed).iter().map(|side| side.label.as_str()).collect()
+        };
+        assert_eq!([order(1, 0, 0), order(2, 5, 0), order(3, 1, 0)], ["ABC", "CBA", "ABC"]);
+        let drawn: Vec<String> = (0..60).map(|point| order(1, point, 7)).collect();
+        for all in ["ABC", "ACB", "BAC", "BCA", "CAB", "CBA"] {
+            assert!(drawn.iter().any(|order| order == all), "{all} among {drawn:?}");
+        }
+        for (point, first) in drawn.iter().enumerate() {
+            let back: String = first.chars().rev().collect();
+            assert_eq!(order(2, point, 7), back);
+            assert_eq!(&order(1, point, 7), first);
+        }
     }
 
     #[test]

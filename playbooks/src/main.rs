@@ -6,6 +6,7 @@
 //! - [`resolve`]: the brokers that are compared: found, installed, or an A/A control.
 //! - [`machine`]: the limits of this machine.
 //! - [`template`], [`mod@expand`]: from what was typed to the [`mod@plan`], which is all that an executor needs.
+//! - [`runbook`]: the plan for people who follow it by hand.
 //! - [`local`]: the executor for this machine.
 //! - [`vm`]: the executor in a throwaway virtual machine.
 
@@ -15,6 +16,7 @@ mod local;
 mod machine;
 mod plan;
 mod resolve;
+mod runbook;
 mod template;
 mod tools;
 mod typed;
@@ -50,8 +52,14 @@ struct Cli {
 enum Subcommands {
     /// List the shipped experiments, and the targets with what this machine has of them
     List,
-    /// Print the full expansion of an experiment as JSON: every step with its exact commands
-    Plan(Selection),
+    /// Print the full expansion of an experiment: every step with its exact commands
+    Plan {
+        #[command(flatten)]
+        selection: Selection,
+        /// Form of the output
+        #[arg(long, value_enum, default_value_t = PlanFormat::Json)]
+        format: PlanFormat,
+    },
     /// Run an experiment and write its report
     Run {
         #[command(flatten)]
@@ -64,10 +72,27 @@ enum Subcommands {
         /// Use the tools beside this program as they are, instead of letting cargo bring them up to date
         #[arg(long)]
         no_build: bool,
+        /// Begin anew even where the same run was interrupted and could be gone on with
+        #[arg(long)]
+        fresh: bool,
+        /// Say what would be run, and stop before anything is started
+        #[arg(long)]
+        dry_run: bool,
     },
     /// The first process of the virtual machine
     #[command(hide = true)]
     Guest,
+}
+
+/// How a plan is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum PlanFormat {
+    /// All that an executor needs
+    Json,
+    /// A runbook that a person can follow by hand
+    Md,
+    /// The plain commands as a shell script
+    Sh,
 }
 
 /// Where the steps run.
@@ -111,13 +136,18 @@ struct Selection {
     /// Multiplies the settle, measure and drain phases
     #[arg(long, value_name = "FACTOR", default_value = "1", value_parser = duration_scale)]
     duration_scale: f64,
+    /// Draws which target begins at each point; 0 lets them take turns
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    seed: u64,
 }
 
 fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Subcommands::List => list(),
-        Subcommands::Plan(selection) => plan(&selection),
-        Subcommands::Run { selection, machine, yes, no_build } => run(&selection, &machine, yes, no_build),
+        Subcommands::Plan { selection, format } => plan(&selection, format),
+        Subcommands::Run { selection, machine, yes, no_build, fresh, dry_run } => {
+            run(&selection, &machine, &Manner { yes, no_build, fresh, dry_run })
+        }
         Subcommands::Guest => Ok(vm::guest::main()),
     };
     match outcome {
@@ -145,25 +175,52 @@ fn list() -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn plan(selection: &Selection) -> Result<ExitCode> {
+fn plan(selection: &Selection, format: PlanFormat) -> Result<ExitCode> {
     let experiment = catalog::experiment(&selection.experiment)?;
     let plan = make_plan(&experiment, selection, &Tools::locate()?, Absent::Assume)?;
-    println!("{}", serde_json::to_string_pretty(&plan).context("a plan is always JSON")?);
+    match format {
+        PlanFormat::Json => println!("{}", serde_json::to_string_pretty(&plan).context("a plan is always JSON")?),
+        PlanFormat::Md => print!("{}", runbook::markdown(&plan)),
+        PlanFormat::Sh => print!("{}", runbook::shell(&plan)),
+    }
     Ok(ExitCode::SUCCESS)
 }
 
-fn run(selection: &Selection, machine: &VmArgs, yes: bool, no_build: bool) -> Result<ExitCode> {
+/// How to run, beside what.
+struct Manner {
+    yes: bool,
+    no_build: bool,
+    fresh: bool,
+    dry_run: bool,
+}
+
+fn run(selection: &Selection, machine: &VmArgs, manner: &Manner) -> Result<ExitCode> {
     let experiment = catalog::experiment(&selection.experiment)?;
     let tools = Tools::locate()?;
-    if !no_build {
+    if !manner.no_build {
         tools.build()?;
     }
     tools.check()?;
-    let plan = make_plan(&experiment, selection, &tools, if yes { Absent::Install } else { Absent::Refuse })?;
+    let absent = match manner {
+        Manner { dry_run: true, .. } => Absent::Assume,
+        Manner { yes: true, .. } => Absent::Install,
+        _ => Absent::Refuse,
+    };
+    let mut plan = make_plan(&experiment, selection, &tools, absent)?;
+    if !manner.fresh {
+        plan = begun_before(&selection.out, plan);
+    }
+    if manner.dry_run {
+        introduce(&plan);
+        for step in &plan.steps {
+            eprintln!("  {:<32} {:>5.1} s", step.label(), step.expected_ms() as f64 / 1e3);
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
     local::preflight(&plan).context("preflight")?;
     let vm = match selection.place {
         Place::Local => None,
-        Place::Vm => Some(vm::prepare(&machine.options(yes), &tools).context("virtual machine")?),
+        Place::Vm => Some(vm::prepare(&machine.options(manner.yes), &tools).context("virtual machine")?),
     };
     introduce(&plan);
     let signals = local::Signals::listen()?;
@@ -177,16 +234,51 @@ fn run(selection: &Selection, machine: &VmArgs, yes: bool, no_build: bool) -> Re
     Ok(conclude(&plan, &outcome))
 }
 
+/// The plan of the same run that was interrupted, if there is one to go on with.
+fn begun_before(out: &Path, fresh: Plan) -> Plan {
+    match local::resume::unfinished(out, &fresh) {
+        None => fresh,
+        Some(Ok(begun)) => {
+            let (done, all) = (begun.steps_done, begun.plan.steps.len());
+            eprintln!("going on with {}: {done} of {all} steps are done (--fresh begins anew)", begun.plan.dir);
+            begun.plan
+        }
+        Some(Err(reason)) => {
+            eprintln!("note: {reason}");
+            fresh
+        }
+    }
+}
+
 fn make_plan(experiment: &Experiment, selection: &Selection, tools: &Tools, absent: Absent) -> Result<Plan> {
     let sides: Vec<Side> = match &selection.targets {
         Some(names) => sides(&resolve::choices(names), tools, absent)?,
         None => sides(&experiment.targets, tools, absent)?,
     };
     let (dir, id) = experiment_dir(&selection.out, &experiment.name, runlog::clock::wall_ns());
-    let options = Options { dir, id, repeats: selection.repeats, duration_scale: selection.duration_scale };
+    let options = Options {
+        dir,
+        id,
+        repeats: selection.repeats,
+        duration_scale: selection.duration_scale,
+        seed: selection.seed,
+        request: selection.request(),
+    };
     let here = Machine::look()?;
     let machine = if selection.place == Place::Vm { Machine::virtual_machine() } else { here };
     expand(experiment, &sides, tools, &machine, &options)
+}
+
+impl Selection {
+    /// What makes two runs the same, in words.
+    fn request(&self) -> Vec<String> {
+        let mut words =
+            vec![self.experiment.clone(), format!("--in={:?}", self.place), format!("--seed={}", self.seed)];
+        words.push(format!("--duration-scale={}", self.duration_scale));
+        words.extend(self.targets.iter().map(|targets| format!("--targets={targets}")));
+        words.extend(self.repeats.iter().map(|repeats| format!("--repeats={repeats}")));
+        words
+    }
 }
 
 impl VmArgs {

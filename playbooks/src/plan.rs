@@ -6,7 +6,7 @@
 //! - `${PID:name}`: process id of the step's process `name` (the broker is `broker`).
 //! - `${UTC}`: the second at which the process is started, as in `20251230T135910Z`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -22,6 +22,14 @@ pub(crate) struct Plan {
     pub(crate) caveats: Vec<String>,
     /// What the plan changed of what was asked, and why.
     pub(crate) notes: Vec<String>,
+    /// What was asked for on the command line: a run is gone on with only by the same request.
+    pub(crate) request: Vec<String>,
+    /// Decides which target begins at each point; 0 alternates.
+    pub(crate) seed: u64,
+    /// The start of this machine's kernel that the plan was made in.
+    pub(crate) boot_id: Option<String>,
+    /// sha256 of each of the programs that the steps start, by path; absent for those that cannot be read.
+    pub(crate) programs: BTreeMap<String, String>,
     /// `git describe` of the checkout that the tools were built from, when they were.
     pub(crate) commit: Option<String>,
     /// Directory of the experiment.
@@ -161,7 +169,20 @@ pub(crate) enum ProcessKind {
     Collector,
 }
 
+impl Plan {
+    /// Every program that the steps start, each once.
+    pub(crate) fn program_paths(steps: &[PlannedStep]) -> BTreeSet<&str> {
+        steps.iter().flat_map(PlannedStep::programs).collect()
+    }
+}
+
 impl PlannedStep {
+    /// The programs that this step starts.
+    pub(crate) fn programs(&self) -> impl Iterator<Item = &str> {
+        let tools = self.processes.iter().map(|process| process.argv[0].as_str());
+        tools.chain([self.broker.argv[0].as_str()])
+    }
+
     /// Expected time from the broker's start to its end.
     pub(crate) fn expected_ms(&self) -> u64 {
         STEP_OVERHEAD_MS + self.phases.iter().map(|phase| phase.expected_ms).sum::<u64>()

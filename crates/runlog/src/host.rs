@@ -41,7 +41,7 @@ pub fn manifest() -> HostManifest {
         clock_ticks_per_s: sysconf(nix::unistd::SysconfVar::CLK_TCK),
         clock_source: text("/sys/devices/system/clocksource/clocksource0/current_clocksource"),
         clock_sync: clock_sync(),
-        boot_id: text("/proc/sys/kernel/random/boot_id"),
+        boot_id: boot_id(),
         uptime_s: text("/proc/uptime").and_then(|text| text.split(' ').next()?.parse().ok()),
         load1: text("/proc/loadavg").and_then(|text| text.split(' ').next()?.parse().ok()),
         time_wait: text("/proc/net/sockstat").and_then(|text| time_wait(&text)),
@@ -51,6 +51,11 @@ pub fn manifest() -> HostManifest {
         ulimits: text("/proc/self/limits").map(|text| limits(&text)).unwrap_or_default(),
         sysctls: sysctls(),
     }
+}
+
+/// What tells this start of the kernel from every other.
+pub fn boot_id() -> Option<String> {
+    text("/proc/sys/kernel/random/boot_id")
 }
 
 /// SHA-256 of a file, hex; `None` when it cannot be read.

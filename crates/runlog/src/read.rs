@@ -44,7 +44,7 @@ pub struct Run {
 /// Walks the given directories and finds run directories in them (or that they are), in the order of their paths.
 ///
 /// A run directory is one that holds `meta.json`, `meta.txt` or `raw.csv`; nothing is looked for below it. Symbolic links
-/// below the given directories are not followed.
+/// below the given directories are not followed, and what was set aside ([`crate::RunDir::set_aside`]) is left out.
 ///
 /// # Errors
 /// A given path does not exist, is no directory, or cannot be read.
@@ -241,7 +241,8 @@ fn walk(directory: &Path, runs: &mut Vec<Run>) -> Result<()> {
     }
     for entry in entries {
         let entry = entry.map_err(Error::io("read directory", directory))?;
-        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+        let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
+        if is_folder && entry.file_name() != write::SET_ASIDE {
             walk(&entry.path(), runs)?;
         }
     }

@@ -26,6 +26,8 @@ pub(crate) const EVENTS: &str = "events.jsonl";
 pub(crate) const LATENCY: &str = "latency.hlog";
 pub(crate) const SUMMARY: &str = "summary.json";
 pub(crate) const PLAN: &str = "plan.json";
+/// A folder of this name holds what was set aside; see [`RunDir::set_aside`].
+pub(crate) const SET_ASIDE: &str = "interrupted";
 
 /// A run directory that is being written. Making it opens no file: each tool asks for the writers that it needs, once.
 #[derive(Debug, Clone)]
@@ -46,6 +48,65 @@ impl RunDir {
             None => Ok(RunDir { path }),
             Some(_) => Err(Error::NotEmpty { path }),
         }
+    }
+
+    /// A directory to go on writing in, made when it does not exist.
+    ///
+    /// # Errors
+    /// It cannot be made.
+    pub fn reopen(path: impl Into<PathBuf>) -> Result<RunDir> {
+        let path = path.into();
+        fs::create_dir_all(&path).map_err(Error::io("create directory", &path))?;
+        Ok(RunDir { path })
+    }
+
+    /// Moves an entry of this directory (a run directory, a log) into the folder of what was set aside, where
+    /// [`crate::discover`] does not look: it is kept, and counts for nothing.
+    ///
+    /// # Errors
+    /// It cannot be moved.
+    pub fn set_aside(&self, entry: &Path) -> Result<()> {
+        let folder = self.path.join(SET_ASIDE);
+        fs::create_dir_all(&folder).map_err(Error::io("create directory", &folder))?;
+        let name = entry.file_name().unwrap_or_default().to_owned();
+        let mut place = folder.join(&name);
+        for number in 2.. {
+            if !place.exists() {
+                break;
+            }
+            let mut numbered = name.clone();
+            numbered.push(format!(".{number}"));
+            place = folder.join(numbered);
+        }
+        fs::rename(self.path.join(entry), &place).map_err(Error::io("move", entry))
+    }
+
+    /// Moves those of this directory's events that `is_dropped` names into the events of what was set aside, and keeps the
+    /// others. Not for a directory whose events somebody is writing.
+    ///
+    /// # Errors
+    /// They cannot be read or written; then nothing is lost, and some events may stand in both places.
+    pub fn set_events_aside(&self, mut is_dropped: impl FnMut(&Event) -> bool) -> Result<()> {
+        let path = self.path.join(EVENTS);
+        if !path.exists() {
+            return Ok(());
+        }
+        let events = crate::Run::open(&self.path).events()?.value;
+        let (dropped, kept): (Vec<Event>, Vec<Event>) = events.into_iter().partition(|event| is_dropped(event));
+        if dropped.is_empty() {
+            return Ok(());
+        }
+        let mut aside = RunDir::reopen(self.path.join(SET_ASIDE))?.events()?;
+        for event in &dropped {
+            aside.append(event)?;
+        }
+        let fresh = RunDir::reopen(self.path.join(SET_ASIDE).join("kept"))?;
+        let mut log = fresh.events()?;
+        for event in &kept {
+            log.append(event)?;
+        }
+        fs::rename(fresh.path.join(EVENTS), &path).map_err(Error::io("replace", &path))?;
+        fs::remove_dir(&fresh.path).map_err(Error::io("remove", &fresh.path))
     }
 
     /// Makes `<out>/<role>-<tag>-<utc>`. When a run of the same name began within the same second, waits for the next

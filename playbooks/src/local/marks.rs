@@ -10,6 +10,9 @@ use serde_json::json;
 use super::gates::Gate;
 use crate::plan::{Phase, PlannedStep};
 
+/// Name of the event that a step ran to its end.
+pub(super) const STEP_DONE: &str = "step-done";
+
 /// The events files that are open, by directory.
 #[derive(Default)]
 pub(super) struct Marks {
@@ -17,10 +20,10 @@ pub(super) struct Marks {
 }
 
 impl Marks {
-    /// Begins the file of this directory, if it is new.
+    /// Opens the file of this directory, if it is not open yet.
     pub(super) fn open(&mut self, dir: &str) -> Result<()> {
         if !self.logs.contains_key(dir) {
-            let log = RunDir::create(dir).and_then(|run| run.events());
+            let log = RunDir::reopen(dir).and_then(|run| run.events());
             self.logs.insert(dir.to_owned(), log.with_context(|| format!("cannot begin the events of {dir}"))?);
         }
         Ok(())
@@ -38,6 +41,12 @@ impl Marks {
             "step": step.step, "process": gate.process, "passed": gate.failure.is_none(), "reason": gate.failure,
         });
         self.append(step, &Event::now(EventKind::Gate, gate.name).detail(detail))
+    }
+
+    /// The step ran to its end: a run that goes on does not repeat it.
+    pub(super) fn done(&mut self, step: &PlannedStep, passed: bool) -> Result<()> {
+        let detail = json!({"step": step.step, "passed": passed});
+        self.append(step, &Event::now(EventKind::Note, STEP_DONE).detail(detail))
     }
 
     /// Anything else worth keeping.

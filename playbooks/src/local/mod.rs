@@ -5,12 +5,14 @@
 //! - [`gates`]: what must hold for a step to count.
 //! - [`marks`]: phase marks and gate results as events.
 //! - [`progress`]: what a person sees meanwhile.
+//! - [`resume`]: going on with a run that was interrupted.
 //! - [`signals`]: Ctrl-C and SIGTERM.
 
 mod child;
 mod gates;
 mod marks;
 mod progress;
+pub(crate) mod resume;
 mod signals;
 mod step;
 
@@ -38,14 +40,14 @@ pub(crate) struct Outcome {
     pub(crate) interrupted_by: Option<i32>,
 }
 
-/// Runs every step, and calls `after_step` when one is over and its results are written. A step that fails is marked, and
+/// Runs every step that is not done yet, and calls `after_step` when one is over and its results are written. A step that fails is marked, and
 /// the next one runs; an error means that the run cannot go on.
 pub(crate) fn run(
     plan: &Plan,
     signals: &Signals,
     after_step: &mut dyn FnMut(&PlannedStep) -> Result<()>,
 ) -> Result<Outcome> {
-    keep_plan(plan)?;
+    let _held = keep_plan(plan)?;
     let mut outcome = Outcome::default();
     let mut marks = Marks::default();
     let mut progress = Progress::begin(plan);
@@ -53,6 +55,13 @@ pub(crate) fn run(
         if signals.stop_asked().is_some() {
             break;
         }
+        if let Some(passed) = resume::done(planned) {
+            progress.kept(planned, passed);
+            outcome.steps_done += 1;
+            outcome.steps_failed += usize::from(!passed);
+            continue;
+        }
+        resume::clear(planned)?;
         progress.step(planned);
         marks.open(&planned.dir)?;
         let start = Instant::now();
@@ -62,6 +71,7 @@ pub(crate) fn run(
             after_step(planned)?;
             break;
         }
+        marks.done(planned, failures.is_empty())?;
         progress.done(planned, start.elapsed(), &failures);
         outcome.steps_done += 1;
         outcome.steps_failed += usize::from(!failures.is_empty());
@@ -74,9 +84,7 @@ pub(crate) fn run(
 
 /// What would make every step fail is found before the first one: programs that do not start, an unwritable directory.
 pub(crate) fn preflight(plan: &Plan) -> Result<()> {
-    let mut programs: Vec<&str> = plan.steps.iter().flat_map(programs_of).collect();
-    programs.sort_unstable();
-    programs.dedup();
+    let programs = Plan::program_paths(&plan.steps);
     let absent: Vec<&str> = programs.into_iter().filter(|program| !Path::new(program).is_file()).collect();
     if !absent.is_empty() {
         bail!("not on this machine: {}", absent.join(", "));
@@ -92,11 +100,6 @@ pub(crate) fn preflight(plan: &Plan) -> Result<()> {
     Ok(())
 }
 
-fn programs_of(step: &PlannedStep) -> impl Iterator<Item = &str> {
-    let tools = step.processes.iter().map(|process| process.argv[0].as_str());
-    tools.chain([step.broker.argv[0].as_str()])
-}
-
 fn connections_of(step: &PlannedStep) -> u64 {
     step.processes.iter().filter_map(|process| process.connections).sum()
 }
@@ -106,11 +109,14 @@ fn failures(gates: &[Gate]) -> Vec<String> {
     failed.map(|(gate, reason)| format!("{} {}: {reason}", gate.process, gate.name)).collect()
 }
 
-/// The plan lies beside the results: what was meant to happen is part of what happened.
-pub(crate) fn keep_plan(plan: &Plan) -> Result<()> {
+/// The plan lies beside the results: what was meant to happen is part of what happened. The returned lock says that somebody
+/// works in this directory.
+pub(crate) fn keep_plan(plan: &Plan) -> Result<resume::Held> {
     let dir = Path::new(&plan.dir);
     std::fs::create_dir_all(dir).with_context(|| format!("cannot create {}", dir.display()))?;
     let path = runlog::read::plan_path(dir);
+    let held = resume::hold(&path)?;
     let text = serde_json::to_string_pretty(plan).context("a plan is always JSON")?;
-    std::fs::write(&path, text + "\n").with_context(|| format!("cannot write {}", path.display()))
+    std::fs::write(&path, text + "\n").with_context(|| format!("cannot write {}", path.display()))?;
+    Ok(held)
 }

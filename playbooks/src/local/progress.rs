@@ -44,6 +44,10 @@ impl Progress {
         let verdict = if failures.is_empty() { "ok".to_owned() } else { format!("FAILED: {}", failures.join("; ")) };
         let line =
             format!("[{:>2}/{}] {:<32} {:>5.1} s  {verdict}", self.done, self.steps, step.label(), took.as_secs_f64());
+        self.line(&line);
+    }
+
+    fn line(&self, line: &str) {
         match &self.bar {
             Some(bar) => {
                 bar.inc(1);
@@ -51,6 +55,13 @@ impl Progress {
             }
             None => eprintln!("{line}"),
         }
+    }
+
+    /// A step was done by a run that this one goes on with.
+    pub(super) fn kept(&mut self, step: &PlannedStep, passed: bool) {
+        self.done += 1;
+        let verdict = if passed { "ok" } else { "FAILED" };
+        self.line(&format!("[{:>2}/{}] {:<32} kept: {verdict}", self.done, self.steps, step.label()));
     }
 
     /// Takes the bar away.

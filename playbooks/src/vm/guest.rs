@@ -34,12 +34,7 @@ pub(crate) fn main() -> ExitCode {
         return ExitCode::FAILURE;
     }
     let left = match set_up().and_then(|()| run()) {
-        Ok(outcome) => Left {
-            steps_done: outcome.steps_done,
-            steps_failed: outcome.steps_failed,
-            interrupted_by: outcome.interrupted_by,
-            error: None,
-        },
+        Ok(outcome) => Left { interrupted_by: outcome.interrupted_by, error: None },
         Err(error) => {
             eprintln!("playbook guest: {error:#}");
             Left { error: Some(format!("{error:#}")), ..Left::default() }
@@ -76,7 +71,11 @@ fn run() -> Result<local::Outcome> {
     let plan: Plan = serde_json::from_str(&text).context("the plan is not what this version writes")?;
     let signals = Signals::listen()?;
     std::thread::spawn(stop_when_asked);
-    local::run(&plan, &signals, &mut |_| bring_home(Path::new(&plan.dir), Path::new(HOME)))
+    // Only the steps' directories go home: the plan is there, and whole.
+    local::run(&plan, &signals, &mut |step| {
+        let dir = Path::new(&step.dir);
+        bring_home(dir, &Path::new(HOME).join(dir.file_name().context("a step's directory has a name")?))
+    })
 }
 
 /// The host asks through the shared folder; from here on it is the same as Ctrl-C.

@@ -40,7 +40,7 @@ pub(super) fn write(path: &Path, plan: &Plan, kernel: &Kernel) -> Result<()> {
     }
     let runner = std::env::current_exe().context("cannot tell where this program lies")?;
     archive.copy(&runner, Path::new(INIT), 0o755)?;
-    let mut programs: BTreeSet<PathBuf> = programs(plan).map(PathBuf::from).collect();
+    let mut programs: BTreeSet<PathBuf> = Plan::program_paths(&plan.steps).into_iter().map(PathBuf::from).collect();
     for program in &programs {
         archive.copy(program, program, 0o755)?;
     }
@@ -51,11 +51,6 @@ pub(super) fn write(path: &Path, plan: &Plan, kernel: &Kernel) -> Result<()> {
         archive.copy(&library, &library, 0o755)?;
     }
     archive.end()
-}
-
-fn programs(plan: &Plan) -> impl Iterator<Item = &str> {
-    let tools = plan.steps.iter().flat_map(|step| step.processes.iter().map(|process| process.argv[0].as_str()));
-    tools.chain(plan.steps.iter().map(|step| step.broker.argv[0].as_str()))
 }
 
 /// The shared libraries and the loader of a program, by ldd(1).

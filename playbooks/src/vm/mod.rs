@@ -55,7 +55,7 @@ pub(crate) fn prepare(options: &Options, tools: &Tools) -> Result<Prepared> {
 impl Prepared {
     /// Runs the plan in the machine. Its directory gets the results of every step that ended.
     pub(crate) fn run(&self, plan: &Plan, signals: &Signals) -> Result<Outcome> {
-        local::keep_plan(plan)?;
+        let held = local::keep_plan(plan)?;
         let home = Path::new(&plan.dir).canonicalize().with_context(|| format!("cannot find {}", plan.dir))?;
         let scratch = Scratch::make()?;
         let initramfs = scratch.0.join("initramfs");
@@ -65,7 +65,7 @@ impl Prepared {
             }
             let mut noted = plan.clone();
             noted.notes.push(self.note(accelerator));
-            image::write(&initramfs, &noted, &self.kernel)
+            image::write(&initramfs, &still_to_do(&noted), &self.kernel)
                 .with_context(|| format!("cannot make the machine's initial file system {}", initramfs.display()))?;
             let mut vm = Vm::start(&self.qemu, &self.kernel, &initramfs, &home, &self.options, accelerator)?;
             if !vm.came_up(signals) && signals.stop_asked().is_none() {
@@ -73,8 +73,10 @@ impl Prepared {
                 eprintln!("  the machine does not come up with {}: {}", accelerator.name(), vm.last_words());
                 continue;
             }
+            drop(held);
+            let _held = local::keep_plan(&noted)?;
             let ended = vm.wait(signals, &home);
-            return outcome(&home, ended, &vm);
+            return outcome(&home, ended, &vm, plan);
         }
         bail!("no virtual machine came up; the last lines above say why");
     }
@@ -95,11 +97,16 @@ impl Prepared {
     }
 }
 
+/// The plan without the steps that an interrupted run has done.
+fn still_to_do(plan: &Plan) -> Plan {
+    let mut rest = plan.clone();
+    rest.steps.retain(|step| local::resume::done(step).is_none());
+    rest
+}
+
 /// What the guest leaves in the shared folder when it is done.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Left {
-    steps_done: usize,
-    steps_failed: usize,
     interrupted_by: Option<i32>,
     error: Option<String>,
 }
@@ -110,24 +117,21 @@ const LEFT: &str = ".vm-outcome.json";
 /// A file of this name in the shared folder asks the guest to stop.
 const STOP: &str = ".vm-stop";
 
-fn outcome(home: &Path, ended: Ended, vm: &Vm) -> Result<Outcome> {
+fn outcome(home: &Path, ended: Ended, vm: &Vm, plan: &Plan) -> Result<Outcome> {
     let path = home.join(LEFT);
     let left: Option<Left> = std::fs::read(&path).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
     for leftover in [path, home.join(STOP)] {
         let _ = std::fs::remove_file(leftover);
     }
-    match left {
-        Some(Left { error: Some(error), .. }) => bail!("in the machine: {error}"),
-        Some(left) => Ok(Outcome {
-            steps_done: left.steps_done,
-            steps_failed: left.steps_failed,
-            interrupted_by: left.interrupted_by,
-        }),
-        None => match ended {
-            Ended::Killed(signal) => Ok(Outcome { interrupted_by: Some(signal), ..Outcome::default() }),
-            Ended::ByItself => bail!("the machine ended before its plan was done; {}", vm.last_words()),
-        },
-    }
+    let verdicts: Vec<bool> = plan.steps.iter().filter_map(local::resume::done).collect();
+    let (steps_done, steps_failed) = (verdicts.len(), verdicts.iter().filter(|passed| !**passed).count());
+    let interrupted_by = match (left, ended) {
+        (Some(Left { error: Some(error), .. }), _) => bail!("in the machine: {error}"),
+        (Some(left), _) => left.interrupted_by,
+        (None, Ended::Killed(signal)) => Some(signal),
+        (None, Ended::ByItself) => bail!("the machine ended before its plan was done; {}", vm.last_words()),
+    };
+    Ok(Outcome { steps_done, steps_failed, interrupted_by })
 }
 
 /// A folder for the initramfs, which goes with it.

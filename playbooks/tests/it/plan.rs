@@ -1,11 +1,14 @@
 //! The shape of the quickstart's plan.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write as _;
+use std::path::Path;
+use std::process::{Command, Stdio};
 
 use runlog::Context;
 use serde_json::Value;
 
-use crate::support::{json, output};
+use crate::support::{json, output, said};
 
 fn quickstart(args: &[&str]) -> Value {
     let folder = tempfile::tempdir().expect("a temporary folder");
@@ -43,6 +46,25 @@ fn steps_are_interleaved() {
     };
     let expected: Vec<String> = turns(1, ["A", "B"]).into_iter().chain(turns(2, ["B", "A"])).collect();
     assert_eq!(order, expected);
+}
+
+#[test]
+fn forms_for_people_hold_every_command() {
+    let args = ["plan", "quickstart", "--targets", "ours,mosquitto", "--repeats", "1", "--format"];
+    let print = |format| {
+        let output = output(Path::new("."), &[&args[..], &[format]].concat());
+        assert!(output.status.success(), "{}", said(&output));
+        String::from_utf8(output.stdout).expect("text")
+    };
+    let (md, sh) = (print("md"), print("sh"));
+    for text in [&md, &sh] {
+        assert!(text.contains("--ifaddr") && text.contains("${PID_broker}") && text.contains("listener "), "{text}");
+        assert!(!text.contains("${PID:"), "{text}");
+    }
+    let mut shell =
+        Command::new("sh").args(["-n", "/dev/stdin"]).stdin(Stdio::piped()).spawn().expect("there is a shell");
+    shell.stdin.take().expect("piped").write_all(sh.as_bytes()).expect("the shell reads");
+    assert!(shell.wait().expect("our own child").success(), "not a script:\n{sh}");
 }
 
 #[test]

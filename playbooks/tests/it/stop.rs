@@ -7,7 +7,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use runlog::{Edge, Run, discover};
 
-use crate::support::{LONG, Process, children, experiment_dir, folder_with, playbook, turn, wait_for};
+use crate::support::{IDLE, LONG, Process, children, experiment_dir, folder_with, playbook, said, turn, wait_for};
 
 /// A run that is in its measure phase, and what it has started.
 struct Held {
@@ -82,6 +82,54 @@ fn sigterm_stops_every_child_and_keeps_the_data() {
     for run in runs {
         assert!(run.summary().expect("a whole summary").is_some(), "{} ended in order", run.path.display());
     }
+}
+
+#[test]
+fn interrupted_run_is_gone_on_with() {
+    let _turn = turn();
+    let steps = IDLE.to_owned() + &LONG.replace("10m", "3s");
+    let folder = folder_with(["ours", "ours"], &steps);
+    let run = |extra: &[&str]| {
+        let mut command = playbook();
+        command.args(["run", "--no-build", "small.toml"]).args(extra).current_dir(folder.path());
+        command
+    };
+    let log = std::fs::File::create(folder.path().join("runner.log")).expect("created");
+    let mut runner = run(&[]).stdout(Stdio::null()).stderr(log).spawn().expect("the program starts");
+    wait_for("the measure phase of the second step", || {
+        assert_eq!(runner.try_wait().expect("our own child"), None, "ended before it could be killed");
+        folder.path().join("runs").is_dir() && marks_of(&folder, "ours-1", "hold", "measure") > 0
+    });
+    let children = children(runner.id());
+    kill(Pid::from_raw(runner.id().cast_signed()), Signal::SIGKILL).expect("the runner lives");
+    runner.wait().expect("our own child");
+    wait_for("the kernel to stop the children", || children.iter().all(|child| !child.lives()));
+
+    let dir = experiment_dir(folder.path());
+    let idle_runs = |dir: &std::path::Path| -> Vec<std::path::PathBuf> {
+        let runs = discover(&[dir.to_path_buf()]).expect("readable").into_iter();
+        let of_idle = runs.filter(|run| run.context.as_ref().is_some_and(|context| context.step == "idle"));
+        of_idle.map(|run| run.path).collect()
+    };
+    let before = idle_runs(&dir);
+    let output = run(&[]).output().expect("the program starts");
+    assert!(matches!(output.status.code(), Some(0 | 3)), "{}", said(&output));
+    assert!(said(&output).contains("going on with"), "{}", said(&output));
+    assert_eq!(experiment_dir(folder.path()), dir, "no second experiment was begun");
+    assert_eq!(idle_runs(&dir), before, "what was done is kept");
+    let aside = std::fs::read_dir(dir.join("ours-1/interrupted")).expect("the interrupted step was set aside").count();
+    assert!(aside >= 3, "{aside} entries: two runs and the events");
+    assert_eq!(marks_of(&folder, "ours-1", "hold", "measure"), 2, "begin and end of one measure phase");
+
+    let output = run(&[]).output().expect("the program starts");
+    assert!(!said(&output).contains("going on with"), "a finished run is not gone on with: {}", said(&output));
+}
+
+/// Marks of a phase in the events of a target's repeat.
+fn marks_of(folder: &tempfile::TempDir, repeat: &str, step: &str, phase: &str) -> usize {
+    let events = Run::open(experiment_dir(folder.path()).join(repeat)).events();
+    let is_mark = |event: &&runlog::Event| event.name == phase && event.detail["step"] == step;
+    events.map(|events| events.value.iter().filter(is_mark).count()).unwrap_or(0)
 }
 
 #[test]
