@@ -104,6 +104,15 @@ pub(crate) struct LegacyArgs {
     /// Erlang distribution: ignored.
     #[arg(short = 'd', long, hide = true)]
     pub(crate) dist: bool,
+    /// Ignored: rustls offers what it has, best first.
+    #[arg(long, hide = true)]
+    pub(crate) signature_algs: Option<String>,
+    /// Ignored, as --signature-algs.
+    #[arg(long, hide = true)]
+    pub(crate) keyex_algs: Option<String>,
+    /// Ignored: for QUIC only.
+    #[arg(long, hide = true)]
+    pub(crate) load_qst: Option<String>,
     /// QUIC is not spoken here: anything but false is refused.
     #[arg(long, num_args = 0..=1, default_missing_value = "true", hide = true)]
     pub(crate) quic: Option<String>,
@@ -118,6 +127,9 @@ impl LegacyArgs {
             ("-l/--lowmem", self.lowmem),
             ("--force-major-gc-interval", self.force_major_gc_interval.is_some()),
             ("-d/--dist", self.dist),
+            ("--signature-algs", self.signature_algs.is_some()),
+            ("--keyex-algs", self.keyex_algs.is_some()),
+            ("--load-qst", self.load_qst.is_some()),
         ];
         all.into_iter().filter_map(|(flag, given)| given.then_some(flag)).collect()
     }

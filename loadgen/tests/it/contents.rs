@@ -211,10 +211,15 @@ fn publishers_wait_their_random_time() {
 #[test]
 fn lines_go_nowhere_and_ignored_flags_are_named() {
     let Some(broker) = Mosquitto::start() else { return };
-    let end = Loadgen::start("conn", broker.addr, "-c 1 --log_to null -Q true -l -d --duration 1200ms -s --version 4")
-        .finish();
+    let end = Loadgen::start(
+        "conn",
+        broker.addr,
+        "-c 1 --log_to null -Q true -l -d --keyex-algs x --duration 1200ms -s --version 4",
+    )
+    .finish();
     assert_eq!(end.code, Some(0), "{}", end.output);
     assert!(!end.output.contains("connect_succ total") && end.output.contains("-Q/--qoe is ignored"), "{}", end.output);
+    assert!(end.output.contains("--keyex-algs is ignored"), "{}", end.output);
     let quic = run("conn -h 127.0.0.1 -c 1 --quic true");
     assert!(!quic.status.success() && text_of(&quic).contains("--quic"), "{}", text_of(&quic));
 }
