@@ -3,6 +3,7 @@
 //! Warnings go to standard error with file and line, results to standard output or a file; the exit code is 0 only when
 //! everything that was asked for came out.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -15,6 +16,8 @@ use crate::claims::{self, ClaimsFile, Evidence};
 use crate::compare;
 use crate::rates;
 use crate::report;
+use crate::report::text::Lang;
+use crate::serve;
 use crate::summary::{self, RunSummary};
 
 /// Parses the arguments, does what they say, and reports a failure in one line.
@@ -99,13 +102,34 @@ enum Command {
         #[arg(long, value_enum, default_value_t = Format::Md)]
         format: Format,
     },
-    /// Make the report of an A/B experiment: one HTML page, and the same figures as JSON and Markdown beside it
+    /// Make the report of an A/B experiment: one HTML page, and beside it the same as JSON, Markdown, CSV and the charts' files
     Report {
-        /// Directory of the experiment, as a playbook wrote it
+        /// Directory of the experiment, as a playbook wrote it, or any directory that holds runs
         dir: PathBuf,
         /// Write the page to this file instead of report.html in the experiment's directory
         #[arg(short, long, value_name = "FILE")]
         output: Option<PathBuf>,
+        /// Language that the page shows first, and of Markdown and the charts' files; the page holds both
+        #[arg(long, value_enum, default_value_t)]
+        lang: Lang,
+        /// Claims file to judge by these runs; may be given several times. A claims.toml beside the runs is judged without
+        /// being named, and so are the published figures that this program carries, where these runs can test one of them
+        #[arg(long, value_name = "FILE.toml")]
+        claims: Vec<PathBuf>,
+        /// Write the charts as SVG only
+        #[arg(long)]
+        no_png: bool,
+    },
+    /// Show an experiment in a browser while it runs: phases, rates, connections, memory, CPU, events, and the report so far
+    Serve {
+        /// Directory that the runs are written to
+        dir: PathBuf,
+        /// Address and port to listen at; port 0 takes a free one, which is printed
+        #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:0")]
+        listen: SocketAddr,
+        /// Language that the page shows first; it holds both
+        #[arg(long, value_enum, default_value_t)]
+        lang: Lang,
     },
 }
 
@@ -145,7 +169,10 @@ fn run(arguments: Arguments) -> Result<()> {
         Command::Audit { dirs, format, against, fail_on } => run_audit(&dirs, format, &against, fail_on),
         Command::Claims { file, dirs, format } => run_claims(&file, &dirs, format),
         Command::Compare { a, b, control, format } => run_compare(a, b, &control, format),
-        Command::Report { dir, output } => run_report(&dir, output.as_deref()),
+        Command::Report { dir, output, lang, claims, no_png } => {
+            run_report(&dir, &report::Options { page: output, lang, claims, no_png })
+        }
+        Command::Serve { dir, listen, lang } => serve::serve(&dir, listen, lang),
     }
 }
 
@@ -245,9 +272,12 @@ fn run_compare(a: PathBuf, b: PathBuf, control: &[PathBuf], format: Format) -> R
     Ok(())
 }
 
-fn run_report(dir: &Path, output: Option<&Path>) -> Result<()> {
+fn run_report(dir: &Path, options: &report::Options) -> Result<()> {
     let runs = discover(std::slice::from_ref(&dir.to_owned()))?;
-    let written = report::write(dir, runs, output)?;
+    let written = report::write(dir, runs, options)?;
+    for note in &written.notes {
+        eprintln!("analyze: note: {note}");
+    }
     println!("{}\n{}", written.table, written.page.display());
     Ok(())
 }

@@ -13,7 +13,8 @@
 //! - [`claims`]: `analyze claims`, published figures against runs.
 //! - [`audit`]: `analyze audit`, the flaws of a benchmark that its data shows.
 //! - [`compare`]: `analyze compare`, how two sets of runs differ.
-//! - [`report`]: `analyze report`, an A/B experiment as a page.
+//! - [`report`]: `analyze report`, an A/B experiment or any tree of runs as a page.
+//! - [`serve`]: `analyze serve`, an experiment in a browser while it runs.
 //! - [`cli`]: the command line.
 
 pub mod audit;
@@ -25,6 +26,7 @@ pub mod rates;
 pub mod reading;
 pub mod report;
 pub mod series;
+pub mod serve;
 pub mod stats;
 pub mod summary;
 pub mod table;

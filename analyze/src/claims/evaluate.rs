@@ -187,7 +187,7 @@ fn experiment_points(home: &std::path::Path, runs: Vec<Run>) -> Vec<PointFigures
     let figures = |point: &crate::report::experiment::Point| {
         let step = &experiment.steps[point.step];
         let target = &experiment.targets[point.target];
-        let measured = Measured::of(point, step.kind);
+        let measured = Measured::of(point, step.kind, false);
         let failures: Vec<&str> = point.failures.iter().chain(&measured.failures).map(String::as_str).collect();
         PointFigures {
             labels: BTreeMap::from([

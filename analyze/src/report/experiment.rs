@@ -13,6 +13,7 @@ use runlog::{Event, EventKind, LoadSummary, ProbeSummary, Run, Summary, Warning}
 use serde::Serialize;
 use serde_json::Value;
 
+use super::plain;
 use crate::phases::{self, MEASURE, Span};
 
 /// Everything that was found of one experiment.
@@ -21,6 +22,8 @@ pub struct Experiment {
     pub dir: PathBuf,
     /// Its name.
     pub name: String,
+    /// Whether no playbook started the runs: there is no plan, and nobody marked phases or judged gates.
+    pub is_plain: bool,
     /// What the plan says of it.
     pub plan: PlanText,
     /// The brokers, by label.
@@ -114,6 +117,8 @@ pub struct Point {
     pub prober: Option<(Run, ProbeSummary)>,
     /// Runs that the figures do not need, such as samples of the load tools' processes.
     pub others: Vec<Run>,
+    /// What the runner noted of the point: phases, gates, errors.
+    pub events: Vec<Event>,
     /// Why the point does not count; empty when it does.
     pub failures: Vec<String>,
 }
@@ -143,10 +148,15 @@ impl Experiment {
     /// Reads the experiment in `dir`.
     ///
     /// # Errors
-    /// When there is no run, none with a context, or several experiments.
+    /// When there is no run, or several experiments.
     pub fn load(dir: &Path, runs: Vec<Run>) -> Result<Self> {
-        let (runs, strangers): (Vec<Run>, Vec<Run>) = runs.into_iter().partition(|run| run.context.is_some());
-        let dir = experiment_dir(dir, &runs)?;
+        let (mut runs, mut strangers): (Vec<Run>, Vec<Run>) = runs.into_iter().partition(|run| run.context.is_some());
+        let is_plain = runs.is_empty();
+        if is_plain {
+            runs = std::mem::take(&mut strangers);
+            plain::give_contexts(&folder_name(dir), &mut runs);
+        }
+        let dir = if is_plain { dir.to_owned() } else { experiment_dir(dir, &runs)? };
         let plan = runlog::read::plan(&dir).context("the plan beside the runs cannot be used")?.unwrap_or_default();
         let mut warnings: Vec<Warning> = runs.iter().flat_map(|run| run.warnings.clone()).collect();
         warnings.extend(strangers.iter().map(|run| Warning {
@@ -163,6 +173,7 @@ impl Experiment {
             text(&plan, "experiment").or(runs.first().and_then(|run| Some(run.context.as_ref()?.experiment.clone())));
         let mut experiment = Self {
             name: name.unwrap_or_default(),
+            is_plain,
             plan: PlanText::of(&plan),
             targets,
             steps,
@@ -193,6 +204,7 @@ impl Experiment {
                         loads: Vec::new(),
                         prober: None,
                         others: Vec::new(),
+                        events: Vec::new(),
                         failures: Vec::new(),
                     };
                     self.points.push(point);
@@ -224,6 +236,7 @@ impl Experiment {
             Ok(Some(Summary::Collect(_))) if run.role == runlog::Role::Broker => point.broker = Some(run),
             Ok(Some(Summary::Collect(_) | Summary::Other(_))) => point.others.push(run),
             Ok(None) if run.role == runlog::Role::Broker => point.broker = Some(run),
+            Ok(None) if run.meta.is_none() => point.others.push(run),
             Ok(None) => point.failures.push(format!("{tool} {}: no summary, it was stopped before its end", run.tag)),
             Err(error) => point.failures.push(error.to_string()),
         }
@@ -234,15 +247,16 @@ impl Experiment {
         let (step, target) = (&self.steps[self.points[index].step].name, &self.targets[self.points[index].target].name);
         let beside = self.dir.join(repeat_directory_name(target, self.points[index].repeat));
         let events = match Run::open(&beside).events() {
-            Ok(loaded) => {
+            Ok(loaded) if !self.is_plain => {
                 self.warnings.extend(loaded.warnings);
                 loaded.value
             }
-            Err(_) => Vec::new(),
+            _ => Vec::new(),
         };
         let of_step: Vec<&Event> =
             events.iter().filter(|event| phases::detail(event, "step") == Some(step.as_str())).collect();
         let point = &mut self.points[index];
+        point.events = of_step.iter().map(|event| (*event).clone()).collect();
         point.measured = point.measured.or_else(|| phases::span(&events, MEASURE, Some(step)));
         let own = own_failures(point);
         let is_judged = of_step.iter().any(|event| event.kind == EventKind::Gate);
@@ -280,11 +294,7 @@ fn experiment_dir(dir: &Path, runs: &[Run]) -> Result<PathBuf> {
     let homes: BTreeSet<&Path> = runs.iter().filter_map(|run| run.path.parent()?.parent()).collect();
     let mut homes = homes.into_iter();
     match (homes.next(), homes.next()) {
-        (None, _) => bail!(
-            "the runs in {} name no experiment, target and step (no context in their metadata): a report needs runs that a \
-             playbook started; for single runs use `analyze summary`",
-            dir.display()
-        ),
+        (None, _) => bail!("{}: the runs lie in no directory of an experiment", dir.display()),
         (Some(home), None) => Ok(home.to_owned()),
         (Some(first), Some(second)) => {
             let all: Vec<String> =
@@ -292,6 +302,12 @@ fn experiment_dir(dir: &Path, runs: &[Run]) -> Result<PathBuf> {
             bail!("{} holds {} experiments: give one of {}", dir.display(), all.len(), all.join(", "))
         }
     }
+}
+
+/// The last part of a path that has a name; "runs" when none has.
+fn folder_name(dir: &Path) -> String {
+    let full = dir.canonicalize().unwrap_or_else(|_| dir.to_owned());
+    full.file_name().map_or_else(|| "runs".to_owned(), |name| name.to_string_lossy().into_owned())
 }
 
 fn targets(plan: &Value, runs: &[Run]) -> Vec<Target> {
@@ -339,7 +355,7 @@ fn steps(plan: &Value, runs: &[Run]) -> Vec<Step> {
         }
     }
     let mut by_time: Vec<&Run> = runs.iter().collect();
-    by_time.sort_by_key(|run| run.meta.as_ref().map_or(0, |meta| meta.started_wall_ns));
+    by_time.sort_by_key(|run| run.utc.unwrap_or(u64::MAX));
     for run in by_time {
         let context = run.context.as_ref().expect("only runs with a context get here");
         let kind = run_kind(run);
@@ -370,6 +386,9 @@ fn run_kind(run: &Run) -> StepKind {
         Ok(Some(Summary::Load(load))) if load.mode == "conn" => StepKind::Connections,
         Ok(Some(Summary::Load(_))) => StepKind::Throughput,
         Ok(Some(Summary::Probe(_))) => StepKind::Latency,
+        _ if run.format == runlog::Format::Guide => {
+            plain::kind(run.context.as_ref().map_or("", |context| context.step.as_str()))
+        }
         _ => StepKind::Idle,
     }
 }

@@ -6,13 +6,17 @@ use runlog::hlog::{self, LatencyInterval};
 use runlog::{Percentiles, order};
 use serde::Serialize;
 
+use super::checks::Checks;
 use super::experiment::{Experiment, PlanText, Point, StepKind, Target};
 use super::main_metrics;
 use super::manifest::Manifest;
 use super::measure::{Measured, Sample};
 use super::metric::{Better, Metric};
+use super::provenance::Provenance;
+use super::timeline::Timeline;
 use super::verdict::{self, VerdictLine};
 use crate::stats::{Contrast, Estimate, Line};
+use crate::summary::{self, RunSummary};
 
 /// All that a report says.
 #[derive(Serialize)]
@@ -25,12 +29,22 @@ pub struct Figures {
     pub targets: Vec<Target>,
     /// Repeats per step and target.
     pub repeats: u32,
+    /// Whether no playbook started the runs.
+    pub is_plain: bool,
+    /// Three sentences for those who read no further.
+    pub headline: Vec<VerdictLine>,
     /// What may be said, the most important first.
     pub verdicts: Vec<VerdictLine>,
     /// The steps in their order.
     pub steps: Vec<StepFigures>,
     /// Memory against connections, one per target.
     pub memory: Vec<MemoryFigures>,
+    /// Every broker run in the published windows and in ours.
+    pub windows: Vec<RunSummary>,
+    /// Claims and audit.
+    pub checks: Checks,
+    /// Settings, clean slates, message counts, observers.
+    pub provenance: Provenance,
     /// Hosts, tools and files.
     pub manifest: Manifest,
     /// What was wrong with files, one sentence each.
@@ -54,7 +68,7 @@ pub struct StepFigures {
     pub failed: Vec<Failed>,
     /// Latency curves, one per target.
     pub curves: Vec<LatencyCurves>,
-    /// Deliveries per second over time.
+    /// What went on over time, one per point that has samples.
     pub timelines: Vec<Timeline>,
 }
 
@@ -123,17 +137,6 @@ pub struct LatencyCurves {
     pub percentiles: Percentiles,
 }
 
-/// Deliveries per second over time, of one point.
-#[derive(Serialize)]
-pub struct Timeline {
-    /// Label of the target.
-    pub label: String,
-    /// Repeat.
-    pub repeat: u32,
-    /// Seconds since the begin of the measure phase, msg/s.
-    pub deliveries: Vec<(f64, f64)>,
-}
-
 /// Memory of a target against the connections that it held.
 #[derive(Serialize)]
 pub struct MemoryFigures {
@@ -158,17 +161,25 @@ pub struct MemoryLine {
     pub r_squared: f64,
     /// Largest distance of a point from it, MiB.
     pub residual_mib_max: f64,
+    /// Standard error of the slope, B per connection; absent with fewer than three points.
+    pub bytes_error: Option<f64>,
 }
 
 impl Figures {
     /// Measures every point and sums the repeats up.
-    pub fn of(mut experiment: Experiment) -> Self {
+    pub fn of(mut experiment: Experiment, checks: Checks) -> Self {
         let mut measured = measure(&mut experiment);
+        if experiment.is_plain {
+            compare_clients(&mut experiment, &mut measured);
+        }
         relate_memory(&experiment, &mut measured);
         let steps: Vec<StepFigures> =
             (0..experiment.steps.len()).map(|step| step_figures(&experiment, &measured, step)).collect();
         let memory = (0..experiment.targets.len()).map(|target| memory(&experiment, &measured, target)).collect();
         let manifest = Manifest::of(&experiment);
+        let provenance = Provenance::of(&experiment);
+        let brokers = experiment.points.iter().filter_map(|point| point.broker.as_ref());
+        let windows = brokers.filter_map(|run| Some(summary::of_run(run).ok()?.0)).collect();
         let mut warnings: Vec<String> = experiment.warnings.iter().map(ToString::to_string).collect();
         warnings.extend(measured.iter().flat_map(|m| m.warnings.iter().map(ToString::to_string)));
         let mut figures = Self {
@@ -176,12 +187,18 @@ impl Figures {
             plan: experiment.plan,
             targets: experiment.targets,
             repeats: experiment.repeats,
+            is_plain: experiment.is_plain,
+            headline: Vec::new(),
             verdicts: Vec::new(),
             steps,
             memory,
+            windows,
+            checks,
+            provenance,
             manifest,
             warnings,
         };
+        figures.headline = verdict::headline(&figures);
         figures.verdicts = verdict::lines(&figures);
         figures
     }
@@ -209,6 +226,12 @@ impl StepFigures {
         self.row(metric)?.figures[target].estimate.as_ref()
     }
 
+    /// Whether any target has a figure above 0.
+    pub fn is_above_zero(&self, metric: Metric) -> bool {
+        let figures = self.row(metric).map(|row| row.figures.as_slice()).unwrap_or_default();
+        figures.iter().filter_map(|figure| figure.estimate.as_ref()).any(|estimate| estimate.max > 0.0)
+    }
+
     /// The failed points of a target.
     pub fn failed_of<'a>(&'a self, label: &'a str) -> impl Iterator<Item = &'a Failed> {
         self.failed.iter().filter(move |failed| failed.label == label)
@@ -221,17 +244,39 @@ fn measure(experiment: &mut Experiment) -> Vec<Measured> {
     for point in &mut experiment.points {
         let mut measured = Measured::default();
         if point.failures.is_empty() {
-            measured = Measured::of(point, experiment.steps[point.step].kind);
+            measured = Measured::of(point, experiment.steps[point.step].kind, experiment.is_plain);
             point.failures.append(&mut measured.failures);
             if !point.failures.is_empty() {
-                let warnings = std::mem::take(&mut measured.warnings);
-                measured = Measured::default();
-                measured.warnings = warnings;
+                measured = measured.voided();
             }
         }
         all.push(measured);
     }
     all
+}
+
+/// Equal commands connect equally many clients: a target that held fewer than another in the same step had clients missing,
+/// and if these were the subscribers, its figures are of another load. See F4 of `docs/methodology.md`.
+fn compare_clients(experiment: &mut Experiment, measured: &mut [Measured]) {
+    for step in (0..experiment.steps.len()).filter(|step| experiment.steps[*step].kind == StepKind::Throughput) {
+        let of_step = |index: &usize| experiment.points[*index].step == step;
+        let most = |index: usize| measured[index].estab.map_or(0.0, |(_, most)| most);
+        let indices: Vec<usize> = (0..measured.len()).filter(of_step).collect();
+        let Some(fullest) = indices.iter().copied().max_by(|a, b| most(*a).total_cmp(&most(*b))) else { continue };
+        let (expected, label) = (most(fullest), experiment.targets[experiment.points[fullest].target].label.clone());
+        for index in indices {
+            let held = measured[index].estab.map(|(_, most)| most);
+            if let Some(held) = held.filter(|held| *held < expected) {
+                let reason = format!(
+                    "it held {held:.0} connections, and {expected:.0} with {label} in the same step: {:.0} clients were \
+                     missing, and if they were the subscribers, nothing was delivered to anybody",
+                    expected - held
+                );
+                experiment.points[index].failures.push(reason);
+                measured[index] = std::mem::take(&mut measured[index]).voided();
+            }
+        }
+    }
 }
 
 /// Memory per connection needs the idle step of the same target and repeat.
@@ -288,12 +333,7 @@ fn step_figures(experiment: &Experiment, measured: &[Measured], step: usize) -> 
         // A step that failed throughout keeps a row, so that it is seen to have failed.
         rows.extend(main_metrics(experiment.steps[step].kind).first().map(|metric| row(*metric)));
     }
-    let timeline = |(point, m): (&Point, &Measured)| Timeline {
-        label: label(point.target).to_owned(),
-        repeat: point.repeat,
-        deliveries: m.deliveries.clone(),
-    };
-    let has_deliveries = |(_, m): &(&Point, &Measured)| !m.deliveries.is_empty();
+    let timeline = |(point, _): (&Point, &Measured)| Timeline::of(point, label(point.target));
     let lengths: Vec<f64> = places.clone().flat_map(of_target).filter_map(|(_, m)| m.measured_s).collect();
     StepFigures {
         name: experiment.steps[step].name.clone(),
@@ -302,7 +342,7 @@ fn step_figures(experiment: &Experiment, measured: &[Measured], step: usize) -> 
         measured_s: crate::stats::mean(&lengths),
         rows,
         failed: places.clone().flat_map(of_target).filter_map(|(point, _)| failed(experiment, point)).collect(),
-        timelines: places.flat_map(of_target).filter(has_deliveries).map(timeline).collect(),
+        timelines: places.flat_map(of_target).filter_map(timeline).collect(),
         curves,
     }
 }
@@ -409,6 +449,7 @@ fn memory(experiment: &Experiment, measured: &[Measured], target: usize) -> Memo
         baseline_mib: line.intercept,
         r_squared: line.r_squared,
         residual_mib_max: line.residual_max,
+        bytes_error: slope_error(&points, &line).map(|error| error * MIB),
     });
     MemoryFigures {
         label: experiment.targets[target].label.clone(),
@@ -416,6 +457,15 @@ fn memory(experiment: &Experiment, measured: &[Measured], target: usize) -> Memo
         line,
         bytes_per_connection: Estimate::of(&slopes),
     }
+}
+
+/// The usual standard error of a least-squares slope: spread of the residuals over spread of x.
+fn slope_error(points: &[(f64, f64)], line: &Line) -> Option<f64> {
+    let freedom = points.len().checked_sub(2).filter(|freedom| *freedom > 0)?;
+    let mean_x = points.iter().map(|p| p.0).sum::<f64>() / points.len() as f64;
+    let xx: f64 = points.iter().map(|p| (p.0 - mean_x).powi(2)).sum();
+    let residuals: f64 = points.iter().map(|p| (p.1 - line.at(p.0)).powi(2)).sum();
+    Some((residuals / freedom as f64 / xx).sqrt())
 }
 
 const US_PER_NS: f64 = 1e-3;

@@ -1,7 +1,9 @@
 //! Numbers and intervals as text, the same in HTML, Markdown and on the terminal.
 
 use super::figures::Pooled;
+use super::text::Text;
 use crate::stats::{Contrast, Estimate, Verdict};
+use crate::text;
 
 /// A value with as many digits as it deserves: three significant ones or all before the point, thousands separated; a whole
 /// number stays one.
@@ -42,7 +44,7 @@ pub fn estimate(estimate: &Estimate) -> String {
         (1, _) => mean,
         (_, Some(_)) => format!("{mean} [{}, {}]", number(low), number(high)),
         (_, None) if low == high => mean,
-        (_, None) => format!("{mean} ({} to {})", number(low), number(high)),
+        (_, None) => format!("{mean} ({} … {})", number(low), number(high)),
     }
 }
 
@@ -60,11 +62,12 @@ pub fn narrow(estimate: &Estimate) -> String {
 }
 
 /// How many repeats stand behind an estimate, and what its error is.
-pub fn repeats(estimate: &Estimate) -> String {
-    match (estimate.n, estimate.ci95) {
-        (1, _) => "n=1, spread unknown".to_owned(),
-        (n, Some(_)) => format!("n={n}, 95 % interval"),
-        (n, None) => format!("n={n}, range"),
+pub fn repeats(estimate: &Estimate) -> Text {
+    let n = estimate.n;
+    match (n, estimate.ci95) {
+        (1, _) => Text::pair("n=1, spread unknown", "n=1，离散程度未知"),
+        (_, Some(_)) => text!("n={n}, 95 % interval", "n={n}，95 % 置信区间"),
+        (_, None) => text!("n={n}, range", "n={n}，极差范围"),
     }
 }
 
@@ -76,17 +79,18 @@ pub fn percent(value: f64) -> String {
 }
 
 /// What may be said of a difference, in a few words for a table's cell.
-pub fn contrast(contrast: &Contrast) -> String {
+pub fn contrast(contrast: &Contrast) -> Text {
     let difference = percent(contrast.percent);
-    match (contrast.verdict, contrast.percent_ci95) {
-        (Verdict::Different, Some((low, high))) => format!("{difference} [{}, {}]", percent(low), percent(high)),
-        (Verdict::NoDifference, Some((low, high))) => {
-            format!("no difference within noise [{}, {}]", percent(low), percent(high))
+    let ends = contrast.percent_ci95.map(|(low, high)| format!("[{}, {}]", percent(low), percent(high)));
+    match (contrast.verdict, ends) {
+        (Verdict::Different, Some(ends)) => Text::same(format!("{difference} {ends}")),
+        (Verdict::NoDifference, Some(ends)) => {
+            text!("no difference within noise {ends}", "在噪声范围内无差异 {ends}")
         }
-        (Verdict::Apart, _) => format!("{difference}, ranges apart"),
-        (Verdict::Overlapping, _) => "ranges overlap".to_owned(),
-        (Verdict::Single, _) => format!("{difference}, one repeat"),
-        (Verdict::Different | Verdict::NoDifference, None) => difference,
+        (Verdict::Apart, _) => text!("{difference}, ranges apart", "{difference}，范围不相交"),
+        (Verdict::Overlapping, _) => Text::pair("ranges overlap", "范围重叠"),
+        (Verdict::Single, _) => text!("{difference}, one repeat", "{difference}，仅一次重复"),
+        (Verdict::Different | Verdict::NoDifference, None) => Text::same(difference),
     }
 }
 
@@ -100,32 +104,47 @@ pub fn narrow_contrast(contrast: &Contrast) -> String {
 }
 
 /// The same as the end of a sentence whose subject is `a`: "A higher by 12 % in every repeat; ...".
-pub fn contrast_sentence(contrast: &Contrast, a: &str, repeats: usize) -> String {
-    let direction = if contrast.percent >= 0.0 { "higher" } else { "lower" };
-    let by = format!("{a} {direction} by {}", percent(contrast.percent.abs()).trim_start_matches('+'));
-    let too_few = format!("{} repeats are too few for a confidence interval", count(repeats));
-    match (contrast.verdict, contrast.percent_ci95) {
+pub fn contrast_sentence(contrast: &Contrast, a: &str, repeats: usize) -> Text {
+    let size = percent(contrast.percent.abs());
+    let size = size.trim_start_matches('+');
+    let by = if contrast.percent >= 0.0 {
+        text!("{a} higher by {size}", "{a} 高 {size}")
+    } else {
+        text!("{a} lower by {size}", "{a} 低 {size}")
+    };
+    let n = count(repeats);
+    let too_few = text!("{n} repeats are too few for a confidence interval", "{n}次重复不足以给出置信区间"; n);
+    let ends = contrast.percent_ci95.map(|(low, high)| (percent(low), percent(high)));
+    match (contrast.verdict, ends) {
         (Verdict::Different, Some((low, high))) => {
-            format!("{by} (95 % interval {} to {})", percent(low), percent(high))
+            text!("{by} (95 % interval {low} to {high})", "{by}（95 % 置信区间 {low} 至 {high}）"; by)
         }
-        (Verdict::NoDifference, Some((low, high))) => {
-            format!("no difference within noise (95 % interval {} to {})", percent(low), percent(high))
-        }
-        (Verdict::Apart, _) => format!("{by}, and the ranges of the repeats do not meet; {too_few}"),
-        (Verdict::Overlapping, _) => {
-            format!("the ranges of the repeats overlap, so no difference is claimed; {too_few}")
-        }
-        (Verdict::Single, _) => format!("{by}; with a single repeat nothing is known of the noise"),
+        (Verdict::NoDifference, Some((low, high))) => text!(
+            "no difference within noise (95 % interval {low} to {high})",
+            "在噪声范围内无差异（95 % 置信区间 {low} 至 {high}）"
+        ),
+        (Verdict::Apart, _) => text!(
+            "{by}, and the ranges of the repeats do not meet; {too_few}",
+            "{by}，且各次重复的范围不相交；{too_few}"; by, too_few
+        ),
+        (Verdict::Overlapping, _) => text!(
+            "the ranges of the repeats overlap, so no difference is claimed; {too_few}",
+            "各次重复的范围重叠，因此不声称有差异；{too_few}"; too_few
+        ),
+        (Verdict::Single, _) => text!(
+            "{by}; with a single repeat nothing is known of the noise",
+            "{by}；只有一次重复，对噪声一无所知"; by
+        ),
         (Verdict::Different | Verdict::NoDifference, None) => by,
     }
 }
 
 /// A small count in words.
-pub fn count(n: usize) -> String {
+pub fn count(n: usize) -> Text {
     match n {
-        1 => "one".to_owned(),
-        2 => "two".to_owned(),
-        n => n.to_string(),
+        1 => Text::pair("one", "一"),
+        2 => Text::pair("two", "两"),
+        n => Text::same(n.to_string()),
     }
 }
 
@@ -164,17 +183,17 @@ mod tests {
         let of = |values: &[f64]| estimate(&Estimate::of(values).unwrap());
         assert_eq!(of(&[100.0]), "100");
         assert_eq!(of(&[100.0, 100.0]), "100");
-        assert_eq!(of(&[100.0, 110.0]), "105 (100 to 110)");
+        assert_eq!(of(&[100.0, 110.0]), "105 (100 … 110)");
         assert!(of(&[100.0, 110.0, 105.0]).starts_with("105 ["));
         assert_eq!(narrow(&Estimate::of(&[62.0, 62.8]).unwrap()), "62.4 ±0.4");
-        assert_eq!(repeats(&Estimate::of(&[1.0, 2.0]).unwrap()), "n=2, range");
+        assert_eq!(repeats(&Estimate::of(&[1.0, 2.0]).unwrap()).en, "n=2, range");
     }
 
     #[test]
     fn a_sentence_claims_no_more_than_the_repeats_allow() {
         let sentence = |a: &[f64], b: &[f64]| {
             let (a, b) = (Estimate::of(a).unwrap(), Estimate::of(b).unwrap());
-            contrast_sentence(&Contrast::between(&a, &b).unwrap(), "A", a.n.min(b.n))
+            contrast_sentence(&Contrast::between(&a, &b).unwrap(), "A", a.n.min(b.n)).en
         };
         assert_eq!(
             sentence(&[120.0, 122.0], &[100.0, 102.0]),

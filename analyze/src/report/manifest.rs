@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use runlog::{HostManifest, Meta};
+use runlog::{HostManifest, Meta, Run};
 use serde::Serialize;
 
 use super::experiment::Experiment;
+use super::text::Text;
 
 /// Hosts, tools and files of an experiment.
 #[derive(Debug, Default, Serialize)]
@@ -18,7 +19,7 @@ pub struct Manifest {
     pub is_shared_host: bool,
     /// The tools, each version once.
     pub tools: Vec<Tool>,
-    /// One command line per run directory.
+    /// One command line per run directory that has one.
     pub commands: Vec<Command>,
     /// Every file of the experiment.
     pub files: Vec<File>,
@@ -56,6 +57,8 @@ pub struct Command {
     pub argv: String,
     /// The seed of everything random.
     pub seed: Option<u64>,
+    /// The commit that the tool was built from, when known.
+    pub git_commit: Option<String>,
 }
 
 /// A file of the experiment.
@@ -78,11 +81,12 @@ impl Manifest {
         let mut commands: Vec<Command> = runs()
             .filter_map(|run| {
                 let meta = run.meta.as_ref()?;
-                Some(Command { run: below(&experiment.dir, &run.path), argv: meta.argv.join(" "), seed: meta.seed })
+                let run = below(&experiment.dir, &run.path);
+                Some(Command { run, argv: meta.argv.join(" "), seed: meta.seed, git_commit: meta.git_commit.clone() })
             })
             .collect();
         commands.sort_by(|a, b| a.run.cmp(&b.run));
-        let hosts = hosts(metas());
+        let hosts = hosts(runs());
         let is_shared_host = hosts.len() == 1 && hosts[0].roles.len() > 1;
         let mut files = Vec::new();
         list_files(&experiment.dir, &experiment.dir, &mut files);
@@ -103,8 +107,8 @@ impl Tool {
 }
 
 impl Host {
-    /// Name and value of the facts that a reader asks for first.
-    pub fn facts(&self) -> Vec<(&'static str, String)> {
+    /// Name and value of the facts that a reader asks for first; without a value where it was not recorded.
+    pub fn facts(&self) -> Vec<(Text, Option<String>)> {
         let host = &self.manifest;
         let count = |value: Option<u64>| value.map(|v| v.to_string());
         let limit = host.ulimits.get("Max open files").map(|[soft, hard]| format!("{soft} (hard {hard})"));
@@ -114,27 +118,34 @@ impl Host {
             (false, _) => "not synchronised".to_owned(),
         });
         [
-            ("Roles", Some(self.roles.join(", "))),
-            ("Host name", Some(host.hostname.clone())),
-            ("CPU", host.cpu_model.clone()),
-            ("CPUs online", Some(host.cpus.to_string())),
-            ("CPUs that the tools may use", count(host.cpus_allowed)),
-            ("Physical cores", count(host.cores)),
-            ("RAM", host.ram_kb.map(|kb| super::format::bytes(kb * 1024))),
-            ("Kernel", Some(host.kernel.clone())),
-            ("System", host.os.clone()),
-            ("Hypervisor", host.hypervisor.clone()),
-            ("Frequency governor", host.governor.clone()),
-            ("Clock source", host.clock_source.clone()),
-            ("Clock", sync),
-            ("Boot id", host.boot_id.clone()),
-            ("Uptime at the first run", host.uptime_s.map(|s| format!("{s:.0} s"))),
-            ("Load average at the first run", host.load1.map(|load| load.to_string())),
-            ("Sockets in TIME_WAIT at the first run", count(host.time_wait)),
-            ("Open files allowed to the tools", limit),
+            (Text::pair("Roles", "角色"), Some(self.roles.join(", "))),
+            (Text::pair("Host name", "主机名"), Some(host.hostname.clone())),
+            (Text::pair("CPU", "CPU"), host.cpu_model.clone()),
+            (Text::pair("CPUs online", "在线 CPU 数"), Some(host.cpus.to_string()).filter(|_| host.cpus > 0)),
+            (Text::pair("CPUs that the tools may use", "工具可用的 CPU 数"), count(host.cpus_allowed)),
+            (Text::pair("Physical cores", "物理核数"), count(host.cores)),
+            (Text::pair("RAM", "内存"), host.ram_kb.map(|kb| super::format::bytes(kb * 1024))),
+            (Text::pair("Kernel", "内核"), Some(host.kernel.clone())),
+            (Text::pair("System", "操作系统"), host.os.clone()),
+            (Text::pair("Hypervisor", "虚拟化"), host.hypervisor.clone()),
+            (Text::pair("Frequency governor", "调频策略"), host.governor.clone()),
+            (Text::pair("Clock source", "时钟源"), host.clock_source.clone()),
+            (Text::pair("Clock", "时钟同步"), sync),
+            (Text::pair("Boot id", "启动标识"), host.boot_id.clone()),
+            (Text::pair("Uptime at the first run", "首次运行时的开机时长"), host.uptime_s.map(|s| format!("{s:.0} s"))),
+            (Text::pair("Tracked connections at the first run", "首次运行时的连接跟踪数"), count(host.conntrack)),
+            (
+                Text::pair("Load average at the first run", "首次运行时的平均负载"),
+                host.load1.map(|load| load.to_string()),
+            ),
+            (
+                Text::pair("Sockets in TIME_WAIT at the first run", "首次运行时 TIME_WAIT 套接字数"),
+                count(host.time_wait),
+            ),
+            (Text::pair("Open files allowed to the tools", "工具允许的打开文件数"), limit),
         ]
         .into_iter()
-        .filter_map(|(name, value)| Some((name, value.filter(|v| !v.is_empty())?)))
+        .map(|(name, value)| (name, value.filter(|v| !v.is_empty())))
         .collect()
     }
 
@@ -146,23 +157,39 @@ impl Host {
 }
 
 /// One entry per boot of a machine; the roles are those of all its runs.
-fn hosts<'a>(metas: impl Iterator<Item = &'a Meta>) -> Vec<Host> {
+fn hosts<'a>(runs: impl Iterator<Item = &'a Run>) -> Vec<Host> {
     let mut by_boot: BTreeMap<(String, String), (u64, Host)> = BTreeMap::new();
-    for meta in metas {
-        let key = (meta.host.hostname.clone(), meta.host.boot_id.clone().unwrap_or_default());
-        let new = || (meta.started_wall_ns, Host { roles: Vec::new(), manifest: meta.host.clone() });
-        let (first_ns, host) = by_boot.entry(key).or_insert_with(new);
-        if meta.started_wall_ns < *first_ns {
-            *first_ns = meta.started_wall_ns;
-            host.manifest = meta.host.clone();
+    for run in runs {
+        let Some(manifest) = run.meta.as_ref().map(|meta| meta.host.clone()).or_else(|| guide_host(run)) else {
+            continue;
+        };
+        let started = run.utc.unwrap_or(u64::MAX);
+        let key = (manifest.hostname.clone(), manifest.boot_id.clone().unwrap_or_default());
+        let new = || (started, Host { roles: Vec::new(), manifest: manifest.clone() });
+        let (first, host) = by_boot.entry(key).or_insert_with(new);
+        if started < *first {
+            *first = started;
+            host.manifest = manifest;
         }
-        let role = meta.role.to_string();
+        let role = run.role.to_string();
         if !host.roles.contains(&role) {
             host.roles.push(role);
             host.roles.sort();
         }
     }
     by_boot.into_values().map(|(_, host)| host).collect()
+}
+
+/// What the guide's script wrote down of its host.
+fn guide_host(run: &Run) -> Option<HostManifest> {
+    let meta = run.guide_meta.as_ref()?;
+    Some(HostManifest {
+        hostname: meta.hostname.clone().unwrap_or_default(),
+        kernel: meta.kernel.clone().unwrap_or_default(),
+        cpus: meta.cpu_count.unwrap_or_default(),
+        sysctls: meta.sysctls.clone(),
+        ..HostManifest::default()
+    })
 }
 
 fn list_files(root: &Path, dir: &Path, files: &mut Vec<File>) {
@@ -181,11 +208,13 @@ fn list_files(root: &Path, dir: &Path, files: &mut Vec<File>) {
     }
 }
 
-/// Reports are made from the data and are none.
+/// Reports are made from the data and are none; nor are the rates that `analyze` derives from it.
 fn is_report(root: &Path, path: &Path) -> bool {
-    path.parent() == Some(root)
+    let is_form = |extension: &std::ffi::OsStr| super::REPORT_EXTENSIONS.iter().any(|known| extension == *known);
+    let is_page = path.parent() == Some(root)
         && path.file_stem().is_some_and(|stem| stem == super::REPORT_STEM)
-        && path.extension().is_some_and(|extension| super::REPORT_EXTENSIONS.iter().any(|known| extension == *known))
+        && path.extension().is_some_and(is_form);
+    is_page || path.starts_with(root.join(super::charts_dir_name(super::REPORT_STEM)))
 }
 
 fn below(root: &Path, path: &Path) -> String {

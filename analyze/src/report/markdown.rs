@@ -2,51 +2,49 @@
 
 use std::fmt::Write as _;
 
-use super::figures::{Figure, Figures, Row};
+use super::figures::{Figure, Figures};
 use super::format::{contrast, estimate, narrow, narrow_contrast, number, pooled, repeats};
 use super::main_rows;
+use super::text::{Lang, Text};
 use crate::stats::Contrast;
 use crate::stats::estimate::INTERVAL_REPEATS_MIN;
+use crate::text;
 
-/// The report in Markdown.
-pub fn report(figures: &Figures) -> String {
+/// The report in Markdown, in one language.
+pub fn report(figures: &Figures, lang: Lang) -> String {
     let mut text = String::new();
     let mut push = |arguments: std::fmt::Arguments| text.write_fmt(arguments).expect("a String takes everything");
+    let say = |en: &'static str, zh: &'static str| if lang == Lang::En { en } else { zh };
     push(format_args!("# {}\n\n", figures.experiment));
     for target in &figures.targets {
-        let version = target.version.as_deref().unwrap_or("version unknown");
+        let version = target.version.as_deref().unwrap_or(say("version unknown", "版本未知"));
         push(format_args!("- {}: {} ({version})\n", target.label, target.title));
     }
-    push(format_args!("\n## Before you quote a figure\n\n"));
-    if figures.manifest.is_shared_host {
-        push(format_args!("- Broker, load generator, prober and collectors shared one machine.\n"));
+    push(format_args!("\n## {}\n\n", say("Verdict", "结论")));
+    for line in figures.headline.iter().chain(&figures.verdicts) {
+        push(format_args!("- {}\n", line.text.of(lang)));
     }
-    for caveat in figures.plan.caveats.iter().chain(&figures.plan.notes) {
-        push(format_args!("- {caveat}\n"));
-    }
-    push(format_args!("\n## Verdict\n\n"));
-    for line in &figures.verdicts {
-        push(format_args!("- {}\n", line.text));
+    push(format_args!("\n## {}\n\n", say("Before you quote a figure", "引用数据之前")));
+    for caveat in super::caveats(figures) {
+        push(format_args!("- {}\n", caveat.of(lang)));
     }
     for step in &figures.steps {
         push(format_args!("\n## {}\n\n", step.name));
         for failed in &step.failed {
             let (label, target, repeat) = (&failed.label, &failed.target, failed.repeat);
-            push(format_args!("- failed: {label} {target}, repeat {repeat}: {}\n", failed.reasons.join("; ")));
+            let (word, of) = (say("failed", "失败"), say("repeat", "第几次重复"));
+            push(format_args!("- {word}: {label} {target}, {of} {repeat}: {}\n", failed.reasons.join("; ")));
         }
         let heads: Vec<String> =
             figures.targets.iter().map(|target| format!("{} {}", target.label, target.name)).collect();
-        push(format_args!("\n| quantity | unit | {} | A against B |\n", heads.join(" | ")));
+        let (quantity, unit, against) = (say("quantity", "指标"), say("unit", "单位"), say("A against B", "A 相对 B"));
+        push(format_args!("\n| {quantity} | {unit} | {} | {against} |\n", heads.join(" | ")));
         push(format_args!("| :-- | :-- |{} --: |\n", " --: |".repeat(heads.len())));
         for row in &step.rows {
-            let cells: Vec<String> = row.figures.iter().map(cell).collect();
-            push(format_args!(
-                "| {} | {} | {} | {} |\n",
-                row.metric.title(),
-                row.unit,
-                cells.join(" | "),
-                difference(row)
-            ));
+            let cells: Vec<String> = row.figures.iter().map(|figure| cell(figure, lang)).collect();
+            let difference = row.contrast.as_ref().map_or_else(|| "–".to_owned(), |c| contrast(c).of(lang).to_owned());
+            let (name, unit) = (row.metric.name(), row.metric.unit_text());
+            push(format_args!("| {} | {} | {} | {difference} |\n", name.of(lang), unit.of(lang), cells.join(" | ")));
         }
     }
     text
@@ -125,17 +123,20 @@ fn aligned(rows: &[Vec<String>]) -> String {
     text
 }
 
-fn cell(figure: &Figure) -> String {
-    match (&figure.estimate, &figure.pooled) {
-        (Some(found), _) => format!("{} ({})", estimate(found), repeats(found)),
-        (None, Some(found)) => format!("{} (all repeats pooled, n={} messages)", pooled(found), found.count),
-        (None, None) if figure.voids.is_empty() => "failed".to_owned(),
-        (None, None) => "none".to_owned(),
-    }
-}
-
-fn difference(row: &Row) -> String {
-    row.contrast.as_ref().map_or("–".to_owned(), contrast)
+fn cell(figure: &Figure, lang: Lang) -> String {
+    let text = match (&figure.estimate, &figure.pooled) {
+        (Some(found), _) => {
+            let (value, repeats) = (estimate(found), repeats(found));
+            text!("{value} ({repeats})", "{value}（{repeats}）"; repeats)
+        }
+        (None, Some(found)) => {
+            let (value, count) = (pooled(found), found.count);
+            text!("{value} (all repeats pooled, n={count} messages)", "{value}（合并所有重复，n={count} 条消息）")
+        }
+        (None, None) if figure.voids.is_empty() => Text::pair("failed", "失败"),
+        (None, None) => Text::pair("none", "无"),
+    };
+    text.of(lang).to_owned()
 }
 
 #[cfg(test)]

@@ -31,28 +31,39 @@ pub struct Measured {
     pub samples: BTreeMap<Metric, Sample>,
     /// Latency histograms of the measure phase (values in ns), for the curve.
     pub latencies: Vec<LatencyInterval>,
-    /// Deliveries per second by time since the begin of the measure phase, s.
-    pub deliveries: Vec<(f64, f64)>,
     /// Length of the measure phase, s.
     pub measured_s: Option<f64>,
     /// Why the point does not count after all.
     pub failures: Vec<String>,
     /// What was wrong with its files.
     pub warnings: Vec<Warning>,
+    /// The fewest and the most established sockets in the window.
+    pub estab: Option<(f64, f64)>,
     /// CPU time of the broker in the measure phase and the unit in which the kernel counts it, us.
     cpu_us: Option<(f64, f64)>,
 }
 
 impl Measured {
-    /// Reads what the point's runs wrote.
-    pub fn of(point: &Point, kind: StepKind) -> Self {
+    /// Reads what the point's runs wrote; `is_plain` says that no runner judged them, so that the gates which samples allow
+    /// are judged here.
+    pub fn of(point: &Point, kind: StepKind, is_plain: bool) -> Self {
         let mut measured = Self::default();
         measured.measured_s = point.measured.map(|span| span.seconds());
         measured.take_loads(point, kind);
         measured.take_prober(point);
-        measured.take_broker(point);
+        measured.take_broker(point, is_plain);
+        if is_plain {
+            measured.judge_connections(kind);
+        }
         measured.take_ratios(point, kind);
         measured
+    }
+
+    /// The same without figures: of a point that turned out not to count. What its files say of clients is kept, because
+    /// other points are judged by it.
+    #[must_use]
+    pub fn voided(self) -> Self {
+        Self { warnings: self.warnings, estab: self.estab, measured_s: self.measured_s, ..Self::default() }
     }
 
     /// A figure, if it is a number.
@@ -103,7 +114,6 @@ impl Measured {
                 if rate("sub", |row| row.received).is_none() {
                     self.void(Metric::DeliveredPerS, "fewer than two counter samples lie in the measure phase");
                 }
-                self.deliveries = deliveries(of_mode("sub").map(|(_, rows)| rows.as_slice()), span);
                 self.take_receipts(point);
             }
             StepKind::Connections => self.take_connects(point),
@@ -123,9 +133,13 @@ impl Measured {
         self.set(Metric::Corrupted, count(|r| r.corrupted));
         let disconnected: u64 = point.loads.iter().map(|load| load.summary.disconnected.total).sum();
         self.set(Metric::Disconnected, disconnected as f64);
-        let published = point.loads("pub").filter_map(|load| load.summary.publish.as_ref());
-        let (sent, late_max_us) = published.fold((0, 0), |(n, late), p| (n + p.written, late.max(p.late_max_us)));
+        let published: Vec<_> = point.loads("pub").filter_map(|load| load.summary.publish.as_ref()).collect();
+        let (sent, late_max_us) =
+            published.iter().fold((0, 0), |(n, late), p| (n + p.written, late.max(p.late_max_us)));
         self.set(Metric::SendLateMax, late_max_us as f64);
+        // Percentiles of several senders cannot be added up; the worst of them is an upper bound.
+        let lags = published.iter().filter_map(|p| p.send_lag_us.p99).filter(|lag| lag.is_finite());
+        lags.reduce(f64::max).into_iter().for_each(|lag| self.set(Metric::SendLagP99, lag));
         if sent > 0 {
             self.set(Metric::DeliveredShare, 100.0 * delivered / (sent as f64 * fan_out(point)));
             if delivered == 0.0 {
@@ -174,6 +188,7 @@ impl Measured {
             self.take_percentile(Metric::ConnackP99, connack, "p99");
             self.take_extreme(Metric::ConnackMax, connack.max);
         }
+        self.latencies = point.loads("conn").flat_map(|load| self.latency_log(&load.run)).collect();
     }
 
     fn take_prober(&mut self, point: &Point) {
@@ -225,7 +240,20 @@ impl Measured {
         }
     }
 
-    fn take_broker(&mut self, point: &Point) {
+    /// Nobody said how many clients there should be, but a number that falls while load runs is no plateau; see F3 of
+    /// `docs/methodology.md`.
+    fn judge_connections(&mut self, kind: StepKind) {
+        let Some((least, most)) = self.estab.filter(|_| matches!(kind, StepKind::Throughput | StepKind::Connections))
+        else {
+            return;
+        };
+        if least < ESTAB_SHARE_MIN * most {
+            let reason = format!("connections ranged from {least:.0} to {most:.0} while load ran: clients were lost");
+            self.failures.push(reason);
+        }
+    }
+
+    fn take_broker(&mut self, point: &Point, is_plain: bool) {
         let Some(run) = &point.broker else { return };
         let series = match Series::read(&run.raw_path()) {
             Ok(series) => series,
@@ -234,8 +262,14 @@ impl Measured {
         self.warnings.extend(series.warnings.iter().cloned());
         let rows = match point.measured {
             Some(span) => series.intervals_between(span.begin_mono_ns, span.end_mono_ns),
-            None => 0..series.intervals.len(),
+            None => Some(0..series.intervals.len())
+                .filter(|_| !is_plain)
+                .or_else(|| loaded_rows(&series))
+                .unwrap_or(0..series.intervals.len()),
         };
+        if self.measured_s.is_none() && !rows.is_empty() {
+            self.measured_s = Some(series.intervals[rows.clone()].iter().map(|interval| interval.dt_s).sum());
+        }
         if rows.is_empty() {
             return self.void(Metric::Rss, "no sample of the broker lies in the measure phase");
         }
@@ -257,6 +291,35 @@ impl Measured {
             self.cpu_us = Some(((cpu_us.0 + cpu_us.1) * elapsed_s, 1e6 / ticks_per_s as f64));
         }
         host_busy(&rate).into_iter().for_each(|percent| self.set(Metric::HostBusy, percent));
+        for (metric, counter, scale) in [
+            (Metric::RxMib, columns::RX_BYTES, 1.0 / MIB),
+            (Metric::TxMib, columns::TX_BYTES, 1.0 / MIB),
+            (Metric::TxPackets, columns::TX_PACKETS, 1.0),
+            (Metric::OutSegs, columns::TCP_OUTSEGS, 1.0),
+            (Metric::Ctxt, columns::CTXT, 1.0),
+            (Metric::Retrans, columns::TCP_RETRANSSEGS, 1.0),
+            (Metric::CollectorCpu, columns::SELF_CPU_US, 1e-4),
+        ] {
+            rate(counter).into_iter().for_each(|found| self.set(metric, found * scale));
+        }
+        let page_kib = run.meta.as_ref().and_then(|meta| meta.host.page_size).unwrap_or(4096) as f64 / 1024.0;
+        for (metric, gauge, scale, most) in [
+            (Metric::Vsz, columns::PROC_VSZ_KB, 1.0 / 1024.0, false),
+            (Metric::Slab, columns::SLAB_KB, 1.0 / 1024.0, false),
+            (Metric::SockMem, columns::SOCK_TCP_MEM_PAGES, page_kib / 1024.0, true),
+        ] {
+            let levels = known(gauge);
+            let found = if most { levels.into_iter().reduce(f64::max) } else { median(&levels) };
+            found.into_iter().for_each(|level| self.set(metric, level * scale));
+        }
+        let estab = known(columns::TCP_ESTAB);
+        self.estab = estab.iter().copied().reduce(f64::min).zip(estab.iter().copied().reduce(f64::max));
+        if let Some((least, _)) = self.estab {
+            self.set(Metric::Estab, least);
+            if is_plain && point.loads.is_empty() {
+                self.set(Metric::Connections, least);
+            }
+        }
     }
 
     fn take_ratios(&mut self, point: &Point, kind: StepKind) {
@@ -346,6 +409,14 @@ fn loaded_span(counters: &[(&Load, Vec<CounterRow>)]) -> Option<Span> {
     })
 }
 
+/// Without phase marks: the samples between the end of the rise of traffic and the end of its fall.
+fn loaded_rows(series: &Series) -> Option<std::ops::Range<usize>> {
+    let rates = |name: &str| series.rates(name);
+    let (received, sent) = (rates(columns::RX_PACKETS)?, rates(columns::TX_PACKETS)?);
+    let load: Vec<f64> = received.iter().zip(sent).map(|(rx, tx)| rx + tx).map(|v| v.max(0.0)).collect();
+    window::load_span(&load, IDLE_PACKETS_PER_S)
+}
+
 fn within(rows: &[CounterRow], span: Span) -> &[CounterRow] {
     let begin = rows.partition_point(|row| row.mono_ns < span.begin_mono_ns);
     let end = rows.partition_point(|row| row.mono_ns <= span.end_mono_ns);
@@ -363,27 +434,6 @@ fn rate_within(rows: &[CounterRow], span: Span, counter: fn(&CounterRow) -> u64)
 /// The least level inside the span: a gauge that dipped is not made whole by its median.
 fn level_within(rows: &[CounterRow], span: Span, gauge: fn(&CounterRow) -> u64) -> Option<f64> {
     within(rows, span).iter().map(gauge).min().map(|level| level as f64)
-}
-
-/// Deliveries per second of all subscribers together, by the time since the begin of the span; a little of before and after
-/// is kept, so that a chart shows where the load came from.
-fn deliveries<'a>(subscribers: impl Iterator<Item = &'a [CounterRow]>, span: Span) -> Vec<(f64, f64)> {
-    let mut sum: Vec<(f64, f64)> = Vec::new();
-    for rows in subscribers {
-        let since = |ns: u64| (ns as f64 - span.begin_mono_ns as f64) * 1e-9;
-        let points = rows.windows(2).filter(|pair| pair[1].mono_ns > pair[0].mono_ns).map(|pair| {
-            let elapsed_s = (pair[1].mono_ns - pair[0].mono_ns) as f64 * 1e-9;
-            (since(pair[1].mono_ns), pair[1].received.saturating_sub(pair[0].received) as f64 / elapsed_s)
-        });
-        let points: Vec<(f64, f64)> =
-            points.filter(|(t, _)| *t > -MARGIN_S && *t < since(span.end_mono_ns) + MARGIN_S).collect();
-        if sum.is_empty() {
-            sum = points;
-        } else {
-            sum.iter_mut().zip(points).for_each(|(sum, point)| sum.1 += point.1);
-        }
-    }
-    sum
 }
 
 /// Share of all cores' time that was not idle, percent.
@@ -406,8 +456,11 @@ fn host_busy(rate: &dyn Fn(&str) -> Option<f64>) -> Option<f64> {
 /// With fewer ticks than this the error of counting them exceeds a fifth.
 const CPU_TICKS_MIN: f64 = 10.0;
 const USUAL_TICKS_PER_S: u64 = 100;
-/// Time before and after the measure phase that is kept for the chart of deliveries, s.
-const MARGIN_S: f64 = 1.5;
 /// Histogram logs stamp their intervals to a millisecond, and the marks are exact.
 const LOG_ROUNDING_NS: u64 = 2_000_000;
 const US_PER_NS: f64 = 1e-3;
+const MIB: f64 = 1_048_576.0;
+/// Traffic below this is a host's own chatter, packets/s.
+const IDLE_PACKETS_PER_S: f64 = 100.0;
+/// Below this share of the greatest number of connections, clients were lost.
+const ESTAB_SHARE_MIN: f64 = 0.98;

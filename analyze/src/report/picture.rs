@@ -1,43 +1,94 @@
 //! Which charts a report has, and the words that go with them.
 
 use super::charts::bars::{self, Bar, Group};
-use super::charts::{Chart, curve, scatter, timeline};
+use super::charts::frame::{Axis, DrawResult, Legend, Picture, SIZE};
+use super::charts::lines::{self, Backdrop, Line};
+use super::charts::{Chart, curve};
 use super::experiment::StepKind;
 use super::figures::{Figures, StepFigures};
 use super::format::{estimate, number};
 use super::metric::Metric;
+use super::text::Text;
+use super::timeline::{Quantity, Timeline};
+use crate::stats::estimate::INTERVAL_REPEATS_MIN;
+use crate::text;
 
 /// Every chart with its anchor, in the order of presentation.
 pub fn all(figures: &Figures) -> Vec<(String, Chart)> {
-    let mut charts = Vec::new();
-    let throughput: Vec<&StepFigures> = figures.steps_of(StepKind::Throughput).collect();
-    let latency: Vec<&StepFigures> = figures.steps.iter().filter(|step| has(step, Metric::LatencyP99)).collect();
-    for (id, title, metric, steps) in [
-        ("throughput", "Messages delivered", Metric::DeliveredPerS, &throughput),
-        ("cpu", "Broker CPU per delivered message", Metric::CpuPerMessage, &throughput),
-        ("latency-p99", "Latency p99 by step", Metric::LatencyP99, &latency),
-    ] {
-        if steps.iter().any(|step| has(step, metric) || !step.failed.is_empty()) {
-            charts.push((id.to_owned(), bar_chart(figures, title, metric, steps)));
-        }
-    }
-    for step in figures.steps.iter().filter(|step| step.kind == StepKind::Latency && !step.curves.is_empty()) {
-        charts.push((format!("curve-{}", step.name), curve_chart(figures, step)));
+    let mut charts = bar_charts(figures);
+    let mut push = |id: String, chart: Option<Chart>| charts.extend(chart.map(|chart| (id, chart)));
+    for step in figures.steps.iter().filter(|step| !step.curves.is_empty()) {
+        push(format!("curve-{}", step.name), Some(curve_chart(figures, step)));
     }
     if figures.memory.iter().any(|memory| memory.points.len() > 1) {
-        charts.push(("memory".to_owned(), memory_chart(figures)));
+        push("memory".to_owned(), Some(memory_chart(figures)));
     }
-    for step in throughput.iter().filter(|step| !step.timelines.is_empty()) {
-        charts.push((format!("timeline-{}", step.name), timeline_chart(figures, step)));
+    push("scheduling-connections".to_owned(), over_connections(figures, Metric::Ctxt));
+    if let Some(step) = figures.steps_of(StepKind::Connections).last() {
+        push(format!("ramp-{}", step.name), time_chart(figures, step, Quantity::Connected));
+    }
+    for step in figures.steps_of(StepKind::Throughput) {
+        for quantity in time_quantities(step) {
+            push(format!("time-{}-{}", quantity.key(), step.name), time_chart(figures, step, quantity));
+        }
     }
     charts
+}
+
+/// Whether a step pairs each publisher with a subscriber of its own (N:N) rather than fanning out.
+fn is_pairs(step: &StepFigures) -> bool {
+    let name = step.name.to_ascii_lowercase();
+    name.starts_with("nn") || name.contains("n2n")
+}
+
+fn bar_charts(figures: &Figures) -> Vec<(String, Chart)> {
+    let all: Vec<&StepFigures> = figures.steps.iter().collect();
+    let of = |kind: StepKind| figures.steps_of(kind).collect::<Vec<_>>();
+    let messages = of(StepKind::Throughput);
+    let (pairs, fans): (Vec<&StepFigures>, Vec<&StepFigures>) = messages.iter().partition(|step| is_pairs(step));
+    // Where nobody counted messages, the bytes that left the host are what there is.
+    let counts_messages = messages.iter().any(|step| has(step, Metric::DeliveredPerS));
+    let delivery = if counts_messages { Metric::DeliveredPerS } else { Metric::TxMib };
+    let scheduling = Text::pair("Scheduling: context switches by step", "调度：各步骤的上下文切换");
+    [
+        ("throughput", Text::pair("Throughput by QoS and payload", "吞吐（按 QoS 与载荷）"), delivery, &fans),
+        ("pairs", Text::pair("N:N delivery", "N:N 交付"), delivery, &pairs),
+        ("scheduling", scheduling, Metric::Ctxt, &messages),
+        ("retransmissions", Text::pair("TCP segments sent again", "TCP 重传"), Metric::Retrans, &messages),
+        (
+            "cpu",
+            Text::pair("Broker CPU per delivered message", "每条投递消息的服务端 CPU"),
+            Metric::CpuPerMessage,
+            &messages,
+        ),
+        ("latency-p99", Text::pair("Latency p99 by step", "各步骤的延迟 p99"), Metric::LatencyP99, &all),
+        ("connect-rate", Text::pair("Connection rate", "建连速率"), Metric::ConnectRate, &of(StepKind::Connections)),
+        (
+            "connack",
+            Text::pair("CONNACK latency p99", "CONNACK 延迟 p99"),
+            Metric::ConnackP99,
+            &of(StepKind::Connections),
+        ),
+        ("generator", Text::pair("Saturation of the load generator", "负载发生器饱和度"), Metric::LoadCpu, &all),
+        ("send-lag", Text::pair("Lateness of the load generator", "负载发生器的迟到"), Metric::SendLagP99, &messages),
+    ]
+    .into_iter()
+    .filter_map(|(id, title, metric, steps)| {
+        let of_metric: Vec<&StepFigures> =
+            steps.iter().copied().filter(|step| has(step, metric) || !step.failed.is_empty()).collect();
+        let is_known = of_metric.iter().any(|step| has(step, metric)) || metric == delivery;
+        let is_worth_it = metric != Metric::Retrans || of_metric.iter().any(|step| step.is_above_zero(metric));
+        (is_known && is_worth_it && !of_metric.is_empty())
+            .then(|| (id.to_owned(), bar_chart(figures, title, metric, &of_metric)))
+    })
+    .collect()
 }
 
 fn has(step: &StepFigures, metric: Metric) -> bool {
     step.row(metric).is_some_and(|row| row.figures.iter().any(|figure| figure.estimate.is_some()))
 }
 
-fn bar_chart(figures: &Figures, title: &str, metric: Metric, steps: &[&StepFigures]) -> Chart {
+fn bar_chart(figures: &Figures, title: Text, metric: Metric, steps: &[&StepFigures]) -> Chart {
     let bar = |step: &StepFigures, target: usize| match step.estimate(metric, target) {
         Some(found) => Bar::Value(found.mean, found.bar()),
         None if step.failed_of(&figures.targets[target].label).next().is_some() => Bar::Failed,
@@ -50,105 +101,255 @@ fn bar_chart(figures: &Figures, title: &str, metric: Metric, steps: &[&StepFigur
     };
     let groups: Vec<Group> = steps.iter().map(group).collect();
     let labels: Vec<String> = figures.targets.iter().map(|target| target.label.clone()).collect();
-    let unit = format!("{}, {}", metric.title(), metric.unit());
     let words = |step: &&StepFigures| {
-        let of = |target: usize| match (bar(step, target), step.estimate(metric, target)) {
-            (Bar::Failed, _) => format!("{} failed", labels[target]),
-            (_, Some(found)) => format!("{} {}", labels[target], estimate(found)),
-            (_, None) => format!("{} none", labels[target]),
+        let of = |target: usize| {
+            let label = &labels[target];
+            match (bar(step, target), step.estimate(metric, target)) {
+                (Bar::Failed, _) => text!("{label} failed", "{label} 失败"),
+                (_, Some(found)) => Text::same(format!("{label} {}", estimate(found))),
+                (_, None) => text!("{label} none", "{label} 无"),
+            }
         };
-        format!("{}: {}", step.name, places.clone().map(of).collect::<Vec<_>>().join(", "))
+        let (name, values) =
+            (&step.name, Text::join(&places.clone().map(of).collect::<Vec<_>>(), &Text::pair(", ", "，")));
+        text!("{name}: {values}", "{name}：{values}"; values)
     };
-    let alt = format!("Bar chart, {unit}. {}.", steps.iter().map(words).collect::<Vec<_>>().join("; "));
-    let caption = format!(
-        "{}, {}: mean over the repeats (n={} planned per bar), error bars from the least to the greatest repeat{}. A hatched \
-         box is a failed point, not a zero.",
-        metric.title(),
-        metric.unit(),
-        figures.repeats,
-        if figures.repeats as usize >= crate::stats::estimate::INTERVAL_REPEATS_MIN {
-            " or over the 95 % interval"
-        } else {
-            ""
-        }
+    let (axis, unit) = (metric.name(), metric.unit_text());
+    let values = Text::listed(&steps.iter().map(words).collect::<Vec<_>>());
+    let alt =
+        text!("Bar chart of {axis} ({unit}). {values}.", "柱状图：{axis}（{unit}）。{values}。"; axis, unit, values);
+    let n = figures.repeats;
+    let bars = if n as usize >= INTERVAL_REPEATS_MIN {
+        Text::pair(
+            "the 95 % interval, or from the least to the greatest repeat",
+            "95 % 置信区间，或最小到最大的一次重复",
+        )
+    } else {
+        Text::pair("from the least to the greatest repeat", "最小到最大的一次重复")
+    };
+    let caption = text!(
+        "{axis}, {unit}: mean over the repeats (n={n} planned per bar); error bars: {bars}. A hatched box is a failed point, not \
+         a zero.",
+        "{axis}，{unit}：各次重复的均值（每柱计划 n={n}）；误差线：{bars}。斜线框是失败的点，不是零。"; axis, unit, bars
     );
-    chart(title, caption, alt, bars::svg(&groups, &labels, &unit, &legend(figures)))
+    chart(title, caption, alt, bars::draw(&groups, &labels, metric.axis(), &legend(figures, false)))
 }
 
 fn curve_chart(figures: &Figures, step: &StepFigures) -> Chart {
-    let counts: Vec<String> =
-        step.curves.iter().map(|curve| format!("{} {} messages", curve.label, number(curve.count as f64))).collect();
-    let tails: Vec<String> = step
-        .curves
-        .iter()
-        .filter_map(|curve| {
-            let (quantile, us) = curve.corrected.last()?;
-            Some(format!("{} reaches {} µs at {:.3} %", curve.label, number(*us), quantile * 100.0))
-        })
-        .collect();
-    let caption = format!(
-        "Latency by percentile, all repeats pooled ({}). Thick: from the due time. Thin: from the actual send. The curve ends at the \
-         highest percentile that the count allows.",
-        counts.join(", ")
+    let is_connack = step.kind == StepKind::Connections;
+    let noun = if is_connack { Text::pair("connections", "个连接") } else { Text::pair("messages", "条消息") };
+    let count = |curve: &super::figures::LatencyCurves| {
+        let (label, count, noun) = (&curve.label, number(curve.count as f64), &noun);
+        text!("{label} n={count} {noun}", "{label} n={count} {noun}"; noun)
+    };
+    let counts = Text::listed(&step.curves.iter().map(count).collect::<Vec<_>>());
+    let tail = |curve: &super::figures::LatencyCurves| {
+        let (quantile, us) = curve.corrected.last()?;
+        let (label, us, percent) = (&curve.label, number(*us), format!("{:.3}", quantile * 100.0));
+        Some(text!("{label} reaches {us} µs at {percent} %", "{label} 在 {percent} % 处达到 {us} µs"))
+    };
+    let tails = Text::listed(&step.curves.iter().filter_map(tail).collect::<Vec<_>>());
+    let name = &step.name;
+    let caption = if is_connack {
+        text!(
+            "From the begin of the TCP connect to the CONNACK, by percentile, all repeats pooled ({counts}). The curve ends at \
+             the highest percentile that the count allows.",
+            "从 TCP 连接开始到 CONNACK 的时间（按百分位），合并所有重复（{counts}）。曲线止于样本数允许的最高百分位。"; counts
+        )
+    } else {
+        text!(
+            "Latency by percentile, all repeats pooled ({counts}). Thick: from the due time. Thin: from the actual send, which \
+             hides what a stall delayed. The curve ends at the highest percentile that the count allows.",
+            "按百分位的延迟，合并所有重复（{counts}）。粗线：自应发时刻；细线：自实际发送，会掩盖停顿造成的延误。曲线止于样本数允许的最高百分位。"; counts
+        )
+    };
+    let alt = text!(
+        "Latency percentile curves of {name}, logarithmic axes. {tails}.",
+        "{name} 的延迟百分位曲线，对数坐标。{tails}。"; tails
     );
-    let alt = format!("Latency percentile curves of {}, logarithmic axes. {}.", step.name, tails.join("; "));
-    let title = format!("Latency curve, {}", step.name);
-    chart(&title, caption, alt, curve::svg(&step.curves, |label| place(figures, label), &legend(figures)))
+    let title = if is_connack {
+        text!("CONNACK latency curve, {name}", "CONNACK 延迟曲线，{name}")
+    } else {
+        text!("Latency curve, {name}", "延迟曲线，{name}")
+    };
+    let picture = curve::draw(&step.curves, |label| place(figures, label), &legend(figures, true));
+    chart(title, caption, alt, picture)
 }
 
 fn memory_chart(figures: &Figures) -> Chart {
-    let words: Vec<String> = figures
-        .memory
-        .iter()
-        .filter_map(|memory| {
-            let line = memory.line?;
-            let fit = match memory.points.len() {
-                0..3 => String::new(),
-                _ => format!(
-                    " (r² {:.4}, no point farther than {} MiB off)",
-                    line.r_squared,
-                    number(line.residual_mib_max)
-                ),
-            };
-            let (bytes, base) = (number(line.bytes_per_connection), number(line.baseline_mib));
-            Some(format!("{}: {bytes} B per connection above {base} MiB{fit}", memory.label))
-        })
-        .collect();
-    let caption = format!(
-        "Resident memory of the broker against connections held, every repeat a marker, with the fitted line. {}.",
-        words.join(". ")
+    let fit = |memory: &super::figures::MemoryFigures| {
+        let line = memory.line?;
+        let (label, bytes, base) = (&memory.label, number(line.bytes_per_connection), number(line.baseline_mib));
+        let error = line.bytes_error.map_or_else(String::new, |error| format!(" ± {}", number(error)));
+        let (r2, off) = (format!("{:.4}", line.r_squared), number(line.residual_mib_max));
+        let n = memory.points.len();
+        Some(text!(
+            "{label}: {bytes}{error} B per connection above {base} MiB (± standard error; r² {r2}, no point farther than {off} \
+             MiB off, n={n} points)",
+            "{label}：每连接 {bytes}{error} B，截距 {base} MiB（± 标准误；r² {r2}，最大偏差 {off} MiB，n={n} 个点）"
+        ))
+    };
+    let words = Text::listed(&figures.memory.iter().filter_map(fit).collect::<Vec<_>>());
+    let caption = text!(
+        "Resident memory of the broker against connections held, every repeat a marker, with the fitted line. {words}.",
+        "服务端常驻内存随连接数的变化，每次重复一个标记，含拟合直线。{words}。"; words
     );
-    let alt = format!("Scatter chart of broker memory against connections. {}.", words.join("; "));
-    chart("Memory against connections", caption, alt, scatter::svg(&figures.memory, &legend(figures)))
+    let alt = text!(
+        "Scatter chart of broker memory against connections. {words}.", "服务端内存与连接数的散点图。{words}。"; words
+    );
+    let all = || figures.memory.iter().flat_map(|memory| &memory.points);
+    let connections_max = all().map(|point| point.0).fold(0.0, f64::max);
+    let x = Axis::from_zero(connections_max, Text::pair("connections held", "保持的连接数"));
+    let top = all().map(|point| point.1).fold(0.0, f64::max) * 1.05;
+    let y = Axis::from_zero(top, Quantity::Rss.axis());
+    let mut drawn = Vec::new();
+    for (target, memory) in figures.memory.iter().enumerate() {
+        if let Some(line) = memory.line {
+            let at = |x: f64| (x, (line.baseline_mib + line.bytes_per_connection * x / MIB).max(0.0));
+            let points = vec![at(0.0), at(connections_max)];
+            drawn.push(Line { target, points, width: 2, has_markers: false, is_failed: false });
+        }
+        drawn.push(Line { target, points: memory.points.clone(), width: 0, has_markers: true, is_failed: false });
+    }
+    let title = Text::pair("Memory over connections", "内存随连接数的变化");
+    let picture = lines::draw(SIZE, &x, &y, &drawn, &Backdrop::default(), &legend(figures, true));
+    chart(title, caption, alt, picture)
 }
 
-fn timeline_chart(figures: &Figures, step: &StepFigures) -> Chart {
-    let title = format!("Deliveries over time, {}", step.name);
-    let words: Vec<String> = (0..figures.targets.len())
-        .filter_map(|target| {
-            let found = step.estimate(Metric::DeliveredPerS, target)?;
-            Some(format!("{} {} msg/s in the measure phase", figures.targets[target].label, estimate(found)))
+/// A metric of the idle and connection steps over the connections that they held.
+fn over_connections(figures: &Figures, metric: Metric) -> Option<Chart> {
+    let is_plain = |step: &&StepFigures| matches!(step.kind, StepKind::Idle | StepKind::Connections);
+    let points = |target: usize| {
+        let point = |step: &StepFigures| {
+            Some((step.estimate(Metric::Connections, target)?.mean, step.estimate(metric, target)?.mean))
+        };
+        let mut points: Vec<(f64, f64)> = figures.steps.iter().filter(is_plain).filter_map(point).collect();
+        points.sort_by(|a, b| a.0.total_cmp(&b.0));
+        points
+    };
+    let drawn: Vec<Line> = (0..figures.targets.len())
+        .map(|target| Line { target, points: points(target), width: 2, has_markers: true, is_failed: false })
+        .filter(|line| line.points.len() > 1)
+        .collect();
+    let all = || drawn.iter().flat_map(|line| &line.points);
+    let x = Axis::from_zero(all().map(|p| p.0).fold(0.0, f64::max), Text::pair("connections held", "保持的连接数"));
+    let y = Axis::from_zero(all().map(|p| p.1).fold(0.0, f64::max) * 1.05, metric.axis());
+    let of = |line: &Line| {
+        let label = &figures.targets[line.target].label;
+        let (connections, value) = line.points.last().map(|(x, y)| (number(*x), number(*y)))?;
+        Some(text!("{label} {value} at {connections} connections", "{label} 在 {connections} 连接时为 {value}"))
+    };
+    let words = Text::listed(&drawn.iter().filter_map(of).collect::<Vec<_>>());
+    let (name, unit, n) = (metric.name(), metric.unit_text(), figures.repeats);
+    let caption = text!(
+        "{name}, {unit}, over connections held: mean over the repeats of each step (n={n} planned).",
+        "{name}（{unit}）随连接数的变化：每个步骤为各次重复的均值（计划 n={n}）。"; name, unit
+    );
+    let alt = text!("Line chart of {name} over connections. {words}.", "折线图：{name}随连接数的变化。{words}。"; name, words);
+    let title = text!("{name} over connections", "{name}随连接数的变化"; name);
+    let picture = || lines::draw(SIZE, &x, &y, &drawn, &Backdrop::default(), &legend(figures, true));
+    (!drawn.is_empty()).then(|| chart(title, caption, alt, picture()))
+}
+
+/// What is worth a chart over time: deliveries where somebody counted them, else what left the host; and where points failed,
+/// connections and memory, which show why.
+fn time_quantities(step: &StepFigures) -> Vec<Quantity> {
+    let has = |quantity| step.timelines.iter().any(|timeline| timeline.line(quantity).is_some());
+    let delivery = if has(Quantity::Delivered) { Quantity::Delivered } else { Quantity::Sent };
+    let mut quantities = vec![delivery];
+    if delivery == Quantity::Sent || !step.failed.is_empty() {
+        quantities.extend([Quantity::Established, Quantity::Rss]);
+    }
+    quantities.retain(|quantity| has(*quantity));
+    quantities
+}
+
+fn time_chart(figures: &Figures, step: &StepFigures, quantity: Quantity) -> Option<Chart> {
+    let with: Vec<(&Timeline, &[(f64, f64)])> =
+        step.timelines.iter().filter_map(|timeline| Some((timeline, timeline.line(quantity)?))).collect();
+    let all = || with.iter().flat_map(|(_, points)| *points);
+    let (begin, end) = all().fold((f64::MAX, f64::MIN), |(begin, end), (t, _)| (begin.min(*t), end.max(*t)));
+    if end <= begin {
+        return None;
+    }
+    let backdrop_of = with.iter().find(|(timeline, _)| !timeline.phases.is_empty()).map(|(timeline, _)| timeline);
+    let is_marked = backdrop_of.is_some();
+    let time = if is_marked {
+        Text::pair("time since the begin of the measure phase, s", "自测量阶段开始的时间，s")
+    } else {
+        Text::pair("time since the first sample, s", "自首个样本的时间，s")
+    };
+    let x = Axis::within(begin..end, time);
+    let y = Axis::from_zero(all().map(|(_, value)| *value).fold(0.0, f64::max) * 1.08, quantity.axis());
+    let drawn: Vec<Line> = with
+        .iter()
+        .map(|(timeline, points)| {
+            let target = place(figures, &timeline.label);
+            // The first target's line is the wider one, so that both are seen where they coincide.
+            let width = if target == 0 { 3 } else { 2 };
+            Line { target, points: points.to_vec(), width, has_markers: false, is_failed: timeline.is_failed }
         })
         .collect();
-    let caption = "Messages delivered to all subscribers per second, one line per repeat; the measure phase is shaded. Wide lines are A's, \
-                   so that both are seen where they coincide."
-        .to_owned();
-    let alt = format!("Line chart of deliveries per second over time in {}. {}.", step.name, words.join("; "));
-    let svg = timeline::svg(&step.timelines, step.measured_s, |label| place(figures, label), &legend(figures));
-    chart(&title, caption, alt, svg)
+    let mut marks: Vec<(f64, String)> = with
+        .iter()
+        .flat_map(|(timeline, _)| timeline.marks.iter().map(|(t, what)| (*t, format!("{} {what}", timeline.label))))
+        .collect();
+    marks.sort_by(|a, b| a.0.total_cmp(&b.0));
+    marks.truncate(MARKS_MAX);
+    let backdrop = Backdrop {
+        phases: backdrop_of.map(|timeline| timeline.phases.clone()).unwrap_or_default(),
+        marks: marks.iter().map(|(t, _)| *t).collect(),
+    };
+    let (name, axis, n) = (&step.name, quantity.axis(), with.len());
+    let listed: Vec<String> =
+        marks.iter().enumerate().map(|(i, (t, what))| format!("{}: {what} ({t:.1} s)", i + 1)).collect();
+    let events = if listed.is_empty() {
+        Text::default()
+    } else {
+        let listed = listed.join(", ");
+        text!(" Events: {listed}.", "事件：{listed}。")
+    };
+    let bands =
+        if is_marked { Text::pair(" The phases are shaded.", "阴影为各阶段。") } else { Text::default() };
+    let caption = text!(
+        "{axis}; one line per repeat (n={n} lines).{bands} A line that ends in a cross is of a failed point.{events}",
+        "{axis}；每次重复一条线（共 n={n} 条）。{bands}以叉号结束的线属于失败的点。{events}"; axis, bands, events
+    )
+    .capitalised();
+    let extreme = |(timeline, points): &(&Timeline, &[(f64, f64)])| {
+        let least = points.iter().map(|(_, v)| *v).fold(f64::MAX, f64::min);
+        let most = points.iter().map(|(_, v)| *v).fold(0.0, f64::max);
+        let (label, repeat, least, most) = (&timeline.label, timeline.repeat, number(least), number(most));
+        text!("{label} repeat {repeat}: {least} to {most}", "{label} 第 {repeat} 次：{least} 至 {most}")
+    };
+    let extremes = Text::listed(&with.iter().map(extreme).collect::<Vec<_>>());
+    let alt = text!(
+        "Line chart over time in {name}: {axis}. {extremes}.", "{name} 随时间变化的折线图：{axis}。{extremes}。"; axis, extremes
+    );
+    let title = match quantity {
+        Quantity::Delivered => text!("Receive rate over time, {name}", "接收速率随时间的变化，{name}"),
+        Quantity::Connected => text!("Connection ramp, {name}", "建连过程，{name}"),
+        Quantity::Established => text!("Connections over time, {name}", "连接数随时间的变化，{name}"),
+        Quantity::Rss => text!("Memory over time, {name}", "内存随时间的变化，{name}"),
+        _ => text!("{axis} over time, {name}", "{axis}随时间的变化，{name}"; axis).capitalised(),
+    };
+    Some(chart(title, caption, alt, lines::draw(lines::WIDE, &x, &y, &drawn, &backdrop, &legend(figures, true))))
 }
 
-fn chart(title: &str, caption: String, alt: String, svg: super::charts::frame::DrawResult<String>) -> Chart {
-    let svg = svg.expect("drawing on a string cannot fail");
-    Chart { title: title.to_owned(), caption, alt, svg }
+fn chart(title: Text, caption: Text, alt: Text, picture: DrawResult<Picture>) -> Chart {
+    let picture = picture.expect("drawing on a string cannot fail");
+    Chart { title, caption, alt, picture }
 }
 
-fn legend(figures: &Figures) -> Vec<(usize, String)> {
+fn legend(figures: &Figures, has_lines: bool) -> Legend {
     let name =
         |(place, target): (usize, &super::experiment::Target)| (place, format!("{} {}", target.label, target.name));
-    figures.targets.iter().enumerate().map(name).collect()
+    Legend { targets: figures.targets.iter().enumerate().map(name).collect(), has_lines }
 }
 
 fn place(figures: &Figures, label: &str) -> usize {
     figures.targets.iter().position(|target| target.label == label).unwrap_or(0)
 }
+
+const MARKS_MAX: usize = 12;
+const MIB: f64 = 1_048_576.0;

@@ -8,6 +8,7 @@
 //! - `rates`: both forms of rates.csv, and damaged files.
 //! - `report`: the report of an A/B experiment.
 //! - `rubbish`: what is no run, or a damaged one, is met with a clear message.
+//! - `serve`: an experiment in a browser while it runs.
 //! - `summary`: runs of our own in a few windows.
 //! - `support`: running the binary, finding the published data.
 //! - `tree`: run directories of an experiment, from a simple model of two brokers.
@@ -20,6 +21,7 @@ mod published;
 mod rates;
 mod report;
 mod rubbish;
+mod serve;
 mod summary;
 mod support;
 mod tree;

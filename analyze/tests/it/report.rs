@@ -17,7 +17,8 @@ fn the_page_shows_every_step_and_every_failure_with_its_reason() {
     }
     assert!(page.contains(tree::GATE_REASON), "the gate's reason is missing");
     assert!(page.contains("not run: there is no run directory of this point"), "the point that was not run is missing");
-    assert!(page.contains("3 of 36 failed"), "the verdict does not count the failed points");
+    assert!(page.contains("3 of 36 points failed"), "the verdict does not count the failed points");
+    assert!(page.contains("36 个点中有 3 个失败"), "nor does it in Chinese");
     for fact in [
         "ours the broker",
         "mosquitto the broker",
@@ -41,9 +42,13 @@ fn the_page_is_self_contained_and_accessible() {
             if outside == "http://" { page.matches("xmlns=\"http://www.w3.org/2000/svg\"").count() } else { 0 };
         assert_eq!(hits, allowed, "{outside}");
     }
-    assert_eq!(page.matches("<svg ").count(), page.matches("role=\"img\" aria-label=\"").count());
-    assert!(page.matches("<svg ").count() >= 8, "charts are missing");
+    assert!(page.matches("<svg ").count() >= 15, "charts are missing");
     assert!(!page.contains("<th>") && page.contains("scope=\"col\"") && page.contains("scope=\"row\""));
+    for landmark in
+        ["<header>", "<nav aria-label=", "<main>", "<footer>", "class=\"skip\" href=\"#verdict\"", "<legend>"]
+    {
+        assert_eq!(page.matches(landmark).count(), 1, "{landmark}");
+    }
     assert!(page.contains("<html lang=\"en\">") && page.matches("<h1").count() == 1);
     assert!(!page.contains("NaN") && !page.contains("inf ") && !page.contains("{{"), "a hole in the page");
     assert!(page.contains("&lt;test&gt; &amp; co.conf") && !page.contains("<test>"), "data became markup");
@@ -103,7 +108,7 @@ fn a_step_that_failed_throughout_is_still_shown() {
         assert_ne!(text, failing, "the gate's line has another form");
         fs::write(&path, failing).unwrap();
     }
-    let table = stdout(&analyze([Path::new("report"), &dir]));
+    let table = stdout(&analyze([Path::new("report"), &dir, Path::new("--no-png")]));
     let row = table.lines().find(|line| line.starts_with("fan-q1")).expect("the step has a row");
     assert_eq!(row.matches("failed").count(), 2, "{row}");
     let page = fs::read_to_string(dir.join("report.html")).unwrap();
@@ -123,7 +128,7 @@ fn two_repeats_claim_no_interval() {
 fn markdown_and_terminal_carry_the_same_figures() {
     let runs = tempfile::tempdir().unwrap();
     let dir = tree::copy(runs.path());
-    let table = stdout(&analyze([Path::new("report"), &dir]));
+    let table = stdout(&analyze([Path::new("report"), &dir, Path::new("--no-png")]));
     let markdown = fs::read_to_string(dir.join("report.md")).unwrap();
     for text in ["30,000", "fan-q2", "failed", "−43 %", tree::GATE_REASON] {
         assert!(table.contains(text), "{text} is missing on the terminal:\n{table}");
@@ -179,20 +184,156 @@ fn damaged_files_are_named_in_the_report() {
 }
 
 #[test]
-fn several_experiments_are_told_apart_and_runs_of_none_refused() {
+fn several_experiments_are_told_apart() {
     let runs = tempfile::tempdir().unwrap();
     let dir = tree::copy(runs.path());
     fs::create_dir(runs.path().join("second")).unwrap();
     fs::rename(dir.join("ours-1"), runs.path().join("second/ours-1")).unwrap();
     let output = analyze([Path::new("report"), runs.path()]);
     assert!(!output.status.success() && stderr(&output).contains("holds 2 experiments"), "{}", stderr(&output));
+}
 
+#[test]
+fn rubbish_is_no_report() {
     let alone = tempfile::tempdir().unwrap();
     let run = alone.path().join("broker-x-20260101T000000Z");
     fs::create_dir(&run).unwrap();
     fs::write(run.join("raw.csv"), "time_utc\n").unwrap();
     let output = analyze([Path::new("report"), alone.path()]);
-    assert!(!output.status.success() && stderr(&output).contains("analyze summary"), "{}", stderr(&output));
+    let message = stderr(&output);
+    assert!(!output.status.success(), "{message}");
+    for text in ["nothing to report", "none of the 1 runs", "raw.csv", "let the tool run longer"] {
+        assert!(message.contains(text), "{text:?} is missing from: {message}");
+    }
+    assert!(!alone.path().join("report.html").exists());
+}
+
+#[test]
+fn links_resolve_and_ids_are_unique() {
+    let (page, _) = model();
+    let ids: Vec<&str> = attributes(page, "id").collect();
+    for (index, id) in ids.iter().enumerate() {
+        assert!(!ids[..index].contains(id), "the id {id} is there twice");
+    }
+    let references = attributes(page, "aria-labelledby").flat_map(str::split_whitespace);
+    let links = attributes(page, "href").filter_map(|link| link.strip_prefix('#'));
+    for target in links.chain(references) {
+        assert!(ids.contains(&target), "nothing has the id {target}");
+    }
+    assert!(attributes(page, "href").all(|link| link.starts_with('#')), "a link leaves the page");
+}
+
+#[test]
+fn every_chart_has_title_caption_and_description() {
+    let (page, _) = model();
+    let figures: Vec<&str> =
+        page.split("<figure ").skip(1).map(|rest| rest.split("</figure>").next().unwrap()).collect();
+    assert_eq!(figures.len(), page.matches("<svg ").count());
+    for figure in figures {
+        let id = attributes(figure, "id").next().unwrap();
+        assert!(figure.contains("<svg role=\"img\" aria-labelledby="), "{id} is no image to a screen reader");
+        for part in ["<h3 id=", "<figcaption><span lang=\"en\">", "class=\"aside\" id="] {
+            let text = figure.split(part).nth(1).and_then(|rest| rest.split('>').nth(1)).unwrap_or_default();
+            assert!(text.len() > 3, "{id}: {part} is empty");
+        }
+        assert!(figure.contains("n="), "{id} has no count");
+    }
+}
+
+#[test]
+fn both_languages_are_complete() {
+    let (page, _) = model();
+    let mut pairs = 0;
+    for rest in page.split("<span lang=\"en\">").skip(1) {
+        let (en, after) = rest.split_once("</span>").unwrap();
+        // Names stand in marks of their own inside a sentence.
+        let zh = after.split_once("<span lang=\"zh\">").map(|(_, zh)| zh.split_once("</span>").unwrap().0);
+        let zh = zh.unwrap_or_else(|| panic!("{en:?} has no Chinese form"));
+        assert!(!zh.trim().is_empty() || en.trim().is_empty(), "{en:?} has an empty Chinese form");
+        let has_words = |text: &str| text.chars().any(|c| ('\u{4e00}'..='\u{9fff}').contains(&c));
+        // Abbreviations and units are the same in both; an English sentence has small words.
+        let is_prose =
+            en.split(' ').filter(|word| word.len() > 2 && word.chars().all(|c| c.is_ascii_lowercase())).count() > 1;
+        assert!(has_words(zh) || !is_prose, "{en:?} is not translated: {zh:?}");
+        pairs += 1;
+    }
+    assert!(pairs > 300, "{pairs}");
+    assert_eq!(pairs, page.matches("<span lang=\"zh\">").count());
+    let words = |lang: &str| {
+        page.split("<text")
+            .filter(|text| text.split('>').next().unwrap().contains(&format!(" lang=\"{lang}\"")))
+            .count()
+    };
+    assert!(words("en") > 30, "the charts' words are missing");
+    assert_eq!(words("en"), words("zh"));
+}
+
+#[test]
+fn the_language_is_chosen_for_page_and_files() {
+    let runs = tempfile::tempdir().unwrap();
+    let dir = tree::copy(runs.path());
+    stdout(&analyze([Path::new("report"), &dir, Path::new("--lang"), Path::new("zh"), Path::new("--no-png")]));
+    let page = fs::read_to_string(dir.join("report.html")).unwrap();
+    assert!(page.contains("<html lang=\"zh\">") && page.contains("id=\"language-zh\" checked"));
+    assert!(fs::read_to_string(dir.join("report.md")).unwrap().contains("## 结论"));
+    let svg = fs::read_to_string(dir.join("report-charts/memory.svg")).unwrap();
+    assert!(svg.contains("保持的连接数") && !svg.contains("connections held") && svg.contains("<title>"), "{svg}");
+}
+
+#[test]
+fn hostile_names_stay_text() {
+    let runs = tempfile::tempdir().unwrap();
+    let dir = tree::copy(runs.path());
+    let hostile = "<img src=x onerror=alert(1)>\u{E000}";
+    let plan = fs::read_to_string(dir.join("plan.json")).unwrap();
+    let plan = plan.replace("\"fan-q0\"", &serde_json::to_string(hostile).unwrap());
+    fs::write(dir.join("plan.json"), plan).unwrap();
+    let (page, _) = report(&dir);
+    assert!(!page.contains("<img") && page.contains("&lt;img src=x onerror=alert(1)&gt;"));
+    assert!(fs::read_dir(dir.join("report-charts")).unwrap().count() > 10);
+}
+
+#[test]
+fn csv_holds_every_figure_and_every_failure() {
+    let (_, json) = model();
+    let csv = fs::read_to_string(tree::quickstart().join("report.csv")).unwrap();
+    let rows = json["steps"].as_array().unwrap().iter().flat_map(|step| step["rows"].as_array().unwrap());
+    let figures: usize = rows.map(|row| row["figures"].as_array().unwrap().len()).sum();
+    assert_eq!(csv.lines().count(), figures + 1);
+    let failed = csv.lines().find(|line| line.starts_with("fan-q2,delivered_per_s,msg/s,B,")).unwrap();
+    assert!(failed.contains(tree::GATE_REASON) && failed.contains("mosquitto,,,,,"), "{failed}");
+}
+
+/// The published tree has no context, no phase marks and no gates: what can be shown is shown, and the rest said.
+#[test]
+fn a_tree_of_the_guides_form_is_reported() {
+    let Some(tree) = crate::support::published() else { return };
+    let out = tempfile::tempdir().unwrap();
+    let page = out.path().join("guide.html");
+    let table = stdout(&analyze([Path::new("report"), &tree, Path::new("-o"), &page]));
+    assert!(table.trim_end().ends_with("guide.html"), "{table}");
+    let page = fs::read_to_string(&page).unwrap();
+    for text in [
+        "c1m-conn1000k-idle",
+        "connections ranged from 1804 to 4010 while load ran",
+        "10 clients were missing",
+        "not run: there is no run directory of this point",
+        "Not recorded: which tools, of which commit, made these runs.",
+        "未记录：各工具的命令行与随机种子。",
+        "net.core.somaxconn",
+    ] {
+        assert!(page.contains(text), "{text:?} is missing");
+    }
+    for chart in ["memory", "scheduling-connections", "throughput", "pairs", "time-tx_mib_s-qos0-256-1to10"] {
+        assert!(page.contains(&format!("<figure id=\"{chart}\"")), "the chart {chart} is missing");
+        let svg = out.path().join("guide-charts").join(format!("{chart}.svg"));
+        assert!(svg.exists());
+        let png = fs::read(svg.with_extension("png")).expect("a machine for tests has a font");
+        assert!(png.starts_with(b"\x89PNG") && png.len() > 5_000, "{chart} is an empty picture");
+    }
+    let json: Value = serde_json::from_str(&fs::read_to_string(out.path().join("guide.json")).unwrap()).unwrap();
+    let rss = figure(&json, "c1m-conn1000k-idle", "broker_rss_mib", 0)["estimate"]["mean"].as_f64().unwrap();
+    assert!((rss - 1630.0).abs() < 1.0, "{rss}");
 }
 
 /// The page and the JSON of the model experiment, made once.
@@ -203,9 +344,15 @@ fn model() -> &'static (String, Value) {
 
 /// The page and the JSON of an experiment.
 fn report(dir: &Path) -> (String, Value) {
-    stdout(&analyze([Path::new("report"), dir]));
+    stdout(&analyze([Path::new("report"), dir, Path::new("--no-png")]));
     let json = fs::read_to_string(dir.join("report.json")).unwrap();
     (fs::read_to_string(dir.join("report.html")).unwrap(), serde_json::from_str(&json).unwrap())
+}
+
+/// Values of an attribute, in the order of the page.
+fn attributes<'a>(page: &'a str, name: &str) -> impl Iterator<Item = &'a str> {
+    let begin = format!(" {name}=\"");
+    page.split(&begin).skip(1).map(|rest| rest.split('"').next().unwrap()).collect::<Vec<_>>().into_iter()
 }
 
 fn figure<'a>(json: &'a Value, step: &str, metric: &str, target: usize) -> &'a Value {

@@ -1,6 +1,7 @@
 //! Finding and reading runs, ours and the guide's.
 
 use std::fs;
+use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use crate::hlog::{self, LatencyInterval};
@@ -49,13 +50,21 @@ pub struct Run {
 /// # Errors
 /// A given path does not exist, is no directory, or cannot be read.
 pub fn discover(roots: &[PathBuf]) -> Result<Vec<Run>> {
-    let mut runs = Vec::new();
+    Ok(find(roots)?.into_iter().map(Run::open).collect())
+}
+
+/// The paths of what [`discover`] would open, in the same order: cheap enough to look again and again while runs are made.
+///
+/// # Errors
+/// As [`discover`].
+pub fn find(roots: &[PathBuf]) -> Result<Vec<PathBuf>> {
+    let mut paths = Vec::new();
     for root in roots {
-        walk(root, &mut runs)?;
+        walk(root, &mut paths)?;
     }
-    runs.sort_by(|a, b| a.path.cmp(&b.path));
-    runs.dedup_by(|a, b| a.path == b.path);
-    Ok(runs)
+    paths.sort();
+    paths.dedup();
+    Ok(paths)
 }
 
 /// Path of the plan that a playbook keeps in the directory of an experiment.
@@ -186,14 +195,36 @@ impl Run {
     /// # Errors
     /// As [`Table::load`].
     pub fn counters(&self) -> Result<Loaded<Vec<CounterRow>>> {
-        let table = Table::load(self.counters_path())?;
-        let mut rows = vec![[0; columns::COUNTERS.len()]; table.rows as usize];
-        for (index, column) in columns::COUNTERS.iter().enumerate().filter(|(_, column)| table.has(column.name)) {
-            for (row, value) in rows.iter_mut().zip(table.numbers(column.name)?) {
-                row[index] = value.unwrap_or(0);
-            }
+        counter_rows(Table::load(self.counters_path())?)
+    }
+
+    /// The last rows of `raw.csv`: see [`Table::load_tail`].
+    ///
+    /// # Errors
+    /// As [`Table::load_tail`].
+    pub fn raw_tail(&self, bytes_max: u64) -> Result<Table> {
+        Table::load_tail(self.raw_path(), bytes_max)
+    }
+
+    /// The last rows of `counters.csv`.
+    ///
+    /// # Errors
+    /// As [`Table::load_tail`].
+    pub fn counters_tail(&self, bytes_max: u64) -> Result<Vec<CounterRow>> {
+        Ok(counter_rows(Table::load_tail(self.counters_path(), bytes_max)?)?.value)
+    }
+
+    /// The last events; none when there is no file. A line that is no event, or not whole yet, is left out.
+    ///
+    /// # Errors
+    /// The file is there and cannot be read.
+    pub fn events_tail(&self, bytes_max: u64) -> Result<Vec<Event>> {
+        let path = self.events_path();
+        if !path.exists() {
+            return Ok(Vec::new());
         }
-        Ok(Loaded { value: rows.into_iter().map(CounterRow::from_values).collect(), warnings: table.warnings })
+        let bytes = head_and_tail(&path, bytes_max).map_err(Error::io("read", &path))?;
+        Ok(parse_events(&path, &bytes).value)
     }
 
     /// The events, in the order of the file; none when there is no file (the guide's runs have none).
@@ -231,19 +262,19 @@ impl Run {
     }
 }
 
-fn walk(directory: &Path, runs: &mut Vec<Run>) -> Result<()> {
+fn walk(directory: &Path, paths: &mut Vec<PathBuf>) -> Result<()> {
     let is_run = [write::META, write::GUIDE_META, write::RAW].iter().any(|file| directory.join(file).is_file())
         || copy_of(directory, write::RAW).is_some();
     let entries = fs::read_dir(directory).map_err(Error::io("read directory", directory))?;
     if is_run {
-        runs.push(Run::open(directory));
+        paths.push(directory.to_owned());
         return Ok(());
     }
     for entry in entries {
         let entry = entry.map_err(Error::io("read directory", directory))?;
         let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
         if is_folder && entry.file_name() != write::SET_ASIDE {
-            walk(&entry.path(), runs)?;
+            walk(&entry.path(), paths)?;
         }
     }
     Ok(())
@@ -257,6 +288,39 @@ fn copy_of(directory: &Path, file: &str) -> Option<PathBuf> {
     let copy = directory.join(format!("{stem}-{run}.{extension}"));
     copy.is_file().then_some(copy)
 }
+
+fn counter_rows(table: Table) -> Result<Loaded<Vec<CounterRow>>> {
+    let mut rows = vec![[0; columns::COUNTERS.len()]; table.rows as usize];
+    for (index, column) in columns::COUNTERS.iter().enumerate().filter(|(_, column)| table.has(column.name)) {
+        for (row, value) in rows.iter_mut().zip(table.numbers(column.name)?) {
+            row[index] = value.unwrap_or(0);
+        }
+    }
+    Ok(Loaded { value: rows.into_iter().map(CounterRow::from_values).collect(), warnings: table.warnings })
+}
+
+/// The first line of a file and at most about `bytes_max` of its last bytes, from a line's begin on.
+pub(crate) fn head_and_tail(path: &Path, bytes_max: u64) -> std::io::Result<Vec<u8>> {
+    let mut file = fs::File::open(path)?;
+    let length = file.metadata()?.len();
+    let mut bytes = Vec::new();
+    if length <= bytes_max.saturating_add(HEAD_BYTES_MAX) {
+        file.take(length).read_to_end(&mut bytes)?;
+        return Ok(bytes);
+    }
+    Read::by_ref(&mut file).take(HEAD_BYTES_MAX).read_to_end(&mut bytes)?;
+    let head = bytes.iter().position(|&byte| byte == b'\n').map_or(bytes.len(), |end| end + 1);
+    bytes.truncate(head);
+    file.seek(SeekFrom::Start(length - bytes_max))?;
+    let mut tail = Vec::new();
+    file.take(bytes_max).read_to_end(&mut tail)?;
+    let begin = tail.iter().position(|&byte| byte == b'\n').map_or(tail.len(), |end| end + 1);
+    bytes.extend_from_slice(&tail[begin..]);
+    Ok(bytes)
+}
+
+/// No header is longer: with a hundred cores it has about 10 KiB.
+const HEAD_BYTES_MAX: u64 = 64 * 1024;
 
 fn load_meta(path: &Path, warnings: &mut Vec<Warning>) -> Option<Meta> {
     let text = match fs::read_to_string(path) {

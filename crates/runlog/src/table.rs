@@ -35,6 +35,17 @@ impl Table {
         Table::collect(Rows::open(path, Damage::Drop)?)
     }
 
+    /// Reads the header and only the last rows: at most about `bytes_max` bytes, however long the file is. Line numbers in
+    /// warnings count from the header and are those of the part that was read.
+    ///
+    /// # Errors
+    /// As [`Table::load`].
+    pub fn load_tail(path: impl Into<PathBuf>, bytes_max: u64) -> Result<Table> {
+        let path = path.into();
+        let bytes = crate::read::head_and_tail(&path, bytes_max).map_err(Error::io("read", &path))?;
+        Table::parse(path, &bytes)
+    }
+
     /// The same for text that is in memory; `path` names it in warnings.
     ///
     /// # Errors

@@ -4,8 +4,10 @@ use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, VPos};
 
 use super::frame::{
-    self, Axis, DrawResult, INK, MUTED, Paper, Plot, SIZE, TICK_PX, colour, compact, style, text_width,
+    self, Axis, DrawResult, INK, Legend, MUTED, Paper, Picture, Plot, SIZE, TICK_PX, colour, compact, shortened, style,
+    text_width, words,
 };
+use crate::report::text::Text as Words;
 
 /// Bars that belong together.
 pub struct Group {
@@ -30,7 +32,7 @@ pub enum Bar {
 ///
 /// # Errors
 /// As [`frame::draw`].
-pub fn svg(groups: &[Group], labels: &[String], unit: &str, legend: &[(usize, String)]) -> DrawResult<String> {
+pub fn draw(groups: &[Group], labels: &[String], unit: Words, legend: &Legend) -> DrawResult<Picture> {
     let top = |bar: &Bar| if let Bar::Value(value, (_, high)) = bar { value.max(*high) } else { 0.0 };
     let max = groups.iter().flat_map(|group| &group.bars).map(top).fold(0.0, f64::max);
     // Room above the highest bar for its value.
@@ -38,9 +40,13 @@ pub fn svg(groups: &[Group], labels: &[String], unit: &str, legend: &[(usize, St
     let x = Axis {
         range: 0.0..groups.len().max(1) as f64,
         ticks: Vec::new(),
-        title: "step, and target by its letter".to_owned(),
+        title: Words::pair("step, and target by its letter", "步骤；字母为被测对象"),
     };
-    frame::draw(SIZE, &x, &y, legend, |paper, plot| {
+    // Wide enough for the figures above the bars, however many there are.
+    let bars_px = groups.len() as f64 * (labels.len() as f64 + GAP_SLOTS) * BAR_PX_MIN;
+    let size = (SIZE.0.max(bars_px as u32 + SIDES_PX), SIZE.1);
+    let room = f64::from(size.0 - SIDES_PX) / groups.len().max(1) as f64 - 6.0;
+    frame::draw(size, &x, &y, legend, |paper, plot| {
         let slots = labels.len() as f64 + GAP_SLOTS;
         for (index, group) in groups.iter().enumerate() {
             for (target, bar) in group.bars.iter().enumerate() {
@@ -53,7 +59,7 @@ pub fn svg(groups: &[Group], labels: &[String], unit: &str, legend: &[(usize, St
             }
             let (column, bottom) = plot.backend_coord(&(index as f64 + 0.5, 0.0));
             paper.draw(&Text::new(
-                group.name.clone(),
+                shortened(&group.name, room, TICK_PX),
                 (column, bottom + 20),
                 style(TICK_PX, INK, HPos::Center, VPos::Top),
             ))?;
@@ -118,13 +124,18 @@ fn draw_failed(paper: &Paper, plot: &Plot, place: &Place) -> DrawResult {
         offset += HATCH_PX;
     }
     paper.draw(&Rectangle::new([(left, top), (right, bottom)], colour(place.target).stroke_width(1)))?;
-    let word = if text_width("failed", TICK_PX) <= f64::from(right - left) * 1.1 { "failed" } else { "✕" };
+    let fits = text_width("failed", TICK_PX) <= f64::from(right - left) * 1.1;
+    let word = if fits { words(&Words::pair("failed", "失败")) } else { "✕".to_owned() };
     let place = (i32::midpoint(left, right), top - 5);
     paper.draw(&Text::new(word, place, style(TICK_PX, INK, HPos::Center, VPos::Bottom)))
 }
 
 /// Free room of a group, in widths of a bar.
 const GAP_SLOTS: f64 = 0.7;
+/// A bar that is narrower cannot carry its figure.
+const BAR_PX_MIN: f64 = 44.0;
+/// What the axes and margins take of the width.
+const SIDES_PX: u32 = 104;
 const FAILED_HEIGHT_PX: i32 = 32;
 const HATCH_PX: i32 = 7;
 
@@ -139,8 +150,10 @@ mod tests {
             Group { name: "fan-q1".to_owned(), bars: vec![Bar::Absent, Bar::Value(0.0, (0.0, 0.0))] },
         ];
         let labels = ["A".to_owned(), "B".to_owned()];
-        let svg = svg(&groups, &labels, "msg/s", &[(0, "A ours".to_owned()), (1, "B other".to_owned())]).unwrap();
-        for text in ["30,000", "failed", "msg/s", "fan-q0", "fan-q1", "A ours", "B other", "#0072B2", "#D55E00"] {
+        let legend = Legend { targets: vec![(0, "A ours".to_owned()), (1, "B other".to_owned())], has_lines: false };
+        let svg = draw(&groups, &labels, Words::same("msg/s"), &legend).unwrap().both();
+        for text in ["30,000", "failed", "失败", "msg/s", "fan-q0", "fan-q1", "A ours", "B other", "#0072B2", "#D55E00"]
+        {
             assert!(svg.contains(text), "{text} is missing");
         }
         assert!(!svg.contains("NaN"));

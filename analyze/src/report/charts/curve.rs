@@ -1,16 +1,15 @@
 //! Latency over percentiles: each nine gets the same width, and latency has a logarithmic axis, so that the median and the
 //! tail can both be read. Solid: from the due time. Thin: from the actual send, which hides what a stall delayed.
 
-use plotters::prelude::*;
-
-use super::frame::{self, Axis, DrawResult, SIZE, colour};
+use super::frame::{self, Axis, DrawResult, Legend, Picture, SIZE, marker, path};
 use crate::report::figures::LatencyCurves;
+use crate::report::text::Text as Words;
 
 /// Draws the curves; `place` gives a label's place among the targets.
 ///
 /// # Errors
 /// As [`frame::draw`].
-pub fn svg(curves: &[LatencyCurves], place: impl Fn(&str) -> usize, legend: &[(usize, String)]) -> DrawResult<String> {
+pub fn draw(curves: &[LatencyCurves], place: impl Fn(&str) -> usize, legend: &Legend) -> DrawResult<Picture> {
     let all = || curves.iter().flat_map(|curve| curve.corrected.iter().chain(&curve.uncorrected));
     let nines_max = all().map(|(quantile, _)| nines(*quantile)).fold(1.0, f64::max);
     let (low, high) =
@@ -18,16 +17,22 @@ pub fn svg(curves: &[LatencyCurves], place: impl Fn(&str) -> usize, legend: &[(u
     let x = Axis {
         range: 0.0..nines_max * 1.02,
         ticks: percentile_ticks(nines_max),
-        title: "percentile of messages".to_owned(),
+        title: Words::pair("percentile (each nine as wide)", "百分位（每个 9 等宽）"),
     };
     let y = log_axis(low.min(high), high);
-    frame::draw(SIZE, &x, &y, legend, |_, plot| {
+    frame::draw(SIZE, &x, &y, legend, |paper, plot| {
         for curve in curves {
-            let colour = colour(place(&curve.label));
+            let target = place(&curve.label);
             let points =
                 |of: &[(f64, f64)]| of.iter().map(|(q, us)| (nines(*q), us.max(LEAST_US).log10())).collect::<Vec<_>>();
-            plot.draw_series([PathElement::new(points(&curve.uncorrected), colour.stroke_width(1))])?;
-            plot.draw_series([PathElement::new(points(&curve.corrected), colour.stroke_width(3))])?;
+            path(plot, points(&curve.uncorrected), target, 1)?;
+            let corrected = points(&curve.corrected);
+            // A marker at each whole nine that the curve reaches, and at its end.
+            let step = corrected.len().div_ceil(MARKERS).max(1);
+            for point in corrected.iter().step_by(step).chain(corrected.last()) {
+                marker(paper, plot.backend_coord(point), target)?;
+            }
+            path(plot, corrected, target, 3)?;
         }
         Ok(())
     })
@@ -57,7 +62,11 @@ fn log_axis(low: f64, high: f64) -> Axis {
         .filter(|us| *us <= 10_f64.powi(last))
         .map(|us| (us.log10(), duration(us)))
         .collect();
-    Axis { range: f64::from(first)..f64::from(last), ticks, title: "latency (logarithmic)".to_owned() }
+    Axis {
+        range: f64::from(first)..f64::from(last),
+        ticks,
+        title: Words::pair("latency (logarithmic)", "延迟（对数轴）"),
+    }
 }
 
 fn duration(us: f64) -> String {
@@ -68,6 +77,8 @@ fn duration(us: f64) -> String {
     }
 }
 
+/// Markers on a curve.
+const MARKERS: usize = 8;
 /// A latency of 0 has no place on a logarithmic axis, us.
 const LEAST_US: f64 = 0.1;
 
@@ -84,7 +95,7 @@ mod tests {
             count: 500,
             percentiles: runlog::Percentiles::default(),
         };
-        let svg = svg(&[curve], |_| 0, &[]).unwrap();
+        let svg = draw(&[curve], |_| 0, &Legend::default()).unwrap().both();
         for text in ["50 %", "99 %", "100 µs", "1 ms", "10 ms", "logarithmic"] {
             assert!(svg.contains(text), "{text} is missing");
         }

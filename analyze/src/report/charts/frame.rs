@@ -1,11 +1,15 @@
-//! What all charts share: colours, type, axes with ticks and titles, the legend.
+//! What all charts share: colours, dashes and markers of the targets, type, axes with ticks and titles, the legend, and words
+//! in both languages.
 
 use std::ops::Range;
 
 use plotters::coord::Shift;
 use plotters::coord::types::RangedCoordf64;
+use plotters::element::DashedPathElement;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
+
+use crate::report::text::{Lang, Text as Words};
 
 /// Why a chart could not be drawn; with a string as paper it is a bug.
 pub type DrawResult<T = ()> = Result<T, DrawingAreaErrorKind<std::io::Error>>;
@@ -31,6 +35,91 @@ pub fn colour(target: usize) -> RGBColor {
     colours[target % colours.len()]
 }
 
+/// The dash of a target's lines, by its place: length and gap, px. The first is solid.
+fn dash(target: usize) -> Option<(i32, i32)> {
+    [None, Some((9, 4)), Some((3, 3)), Some((14, 3))][target % 4]
+}
+
+/// A line in a target's colour and dash, so that grey print keeps targets apart.
+///
+/// # Errors
+/// As [`draw`].
+pub fn path(plot: &mut Plot, points: Vec<(f64, f64)>, target: usize, width: u32) -> DrawResult {
+    let style = colour(target).stroke_width(width);
+    match dash(target) {
+        None => plot.draw_series([PathElement::new(points, style)])?,
+        Some((length, gap)) => plot.draw_series([DashedPathElement::new(points, length, gap, style)])?,
+    };
+    Ok(())
+}
+
+/// The marker of a target at a place on the paper: circle, triangle, square, cross.
+///
+/// # Errors
+/// As [`draw`].
+pub fn marker(paper: &Paper, place: (i32, i32), target: usize) -> DrawResult {
+    let fill = colour(target).filled();
+    match target % 4 {
+        0 => paper.draw(&Circle::new(place, 5, fill)),
+        1 => paper.draw(&TriangleMarker::new(place, 7, fill)),
+        2 => paper.draw(&Rectangle::new([(place.0 - 4, place.1 - 4), (place.0 + 4, place.1 + 4)], fill)),
+        _ => paper.draw(&Cross::new(place, 5, colour(target).stroke_width(2))),
+    }
+}
+
+/// A text for the picture that has both languages in it until [`Picture`] is asked for one or both.
+pub fn words(text: &Words) -> String {
+    if text.en == text.zh { text.en.clone() } else { format!("{OPEN}{}{BETWEEN}{}", text.en, text.zh) }
+}
+
+/// A drawn chart, whose words are there in both languages.
+#[derive(Debug, Clone)]
+pub struct Picture(String);
+
+impl Picture {
+    /// Width on paper, px.
+    pub fn width(&self) -> u32 {
+        let width = self.0.split_once("width=\"").and_then(|(_, rest)| rest.split_once('"'));
+        width.and_then(|(width, _)| width.parse().ok()).unwrap_or(SIZE.0)
+    }
+
+    /// SVG with every word in both languages, marked as such, for a page that shows one of them.
+    pub fn both(&self) -> String {
+        self.split(|head, en, zh| format!("{head} lang=\"en\">{en}</text>\n{head} lang=\"zh\">{zh}</text>"))
+    }
+
+    /// SVG in one language, which stands alone: white paper, title and description.
+    pub fn alone(&self, lang: Lang, title: &str, description: &str) -> String {
+        let svg = self.split(|head, en, zh| {
+            let text = Words::pair(en, zh);
+            format!("{head}>{}</text>", text.of(lang))
+        });
+        let (open, rest) = svg.split_once('>').expect("an SVG begins with its element");
+        format!(
+            "{open} xml:lang=\"{}\" role=\"img\">\n<title>{title}</title>\n<desc>{description}</desc>\n\
+             <rect width=\"100%\" height=\"100%\" fill=\"#FFFFFF\"/>{rest}",
+            lang.tag()
+        )
+    }
+
+    /// Rewrites the text elements that have two forms.
+    fn split(&self, form: impl Fn(&str, &str, &str) -> String) -> String {
+        let mut out = String::with_capacity(self.0.len());
+        let mut rest = self.0.as_str();
+        while let Some(at) = rest.find(OPEN) {
+            let head = rest[..at].rfind("<text").expect("words stand in text elements");
+            let (open, inner) = (rest[head..at].trim_end().trim_end_matches('>'), &rest[at + OPEN.len_utf8()..]);
+            let (inner, after) = inner.split_once("</text>").expect("a text element is closed");
+            let (en, zh) = inner.split_once(BETWEEN).unwrap_or((inner, inner));
+            out.push_str(&rest[..head]);
+            out.push_str(&form(open, en.trim(), zh.trim()));
+            rest = after;
+        }
+        out.push_str(rest);
+        out
+    }
+}
+
 /// A type size in pixels, as plotters wants it: its SVG backend divides by this factor.
 pub fn type_size(pixels: f64) -> FontDesc<'static> {
     ("system-ui, sans-serif", pixels * 1.24).into_font()
@@ -43,7 +132,7 @@ pub fn style(pixels: f64, colour: RGBColor, h: HPos, v: VPos) -> TextStyle<'stat
 
 /// Width that a text takes, px; a guess that errs on the wide side.
 pub fn text_width(text: &str, pixels: f64) -> f64 {
-    text.chars().count() as f64 * pixels * 0.58
+    text.chars().count() as f64 * pixels * GLYPH
 }
 
 /// An axis: its range, its ticks with their labels, and its title with the unit.
@@ -53,23 +142,23 @@ pub struct Axis {
     /// Where a tick stands and what it says.
     pub ticks: Vec<(f64, String)>,
     /// What is on the axis, with unit.
-    pub title: String,
+    pub title: Words,
 }
 
 impl Axis {
     /// From 0 to a round number at or above `max`, with four to six round ticks.
-    pub fn from_zero(max: f64, title: &str) -> Self {
+    pub fn from_zero(max: f64, title: Words) -> Self {
         let max = if max.is_finite() && max > 0.0 { max } else { 1.0 };
         let step = round_step(max / 5.0);
         let last = (max / step - 1e-9).ceil();
-        Self { range: 0.0..last * step, ticks: ticks(0, last as i64, step), title: title.to_owned() }
+        Self { range: 0.0..last * step, ticks: ticks(0, last as i64, step), title }
     }
 
     /// Round ticks inside a range that need not begin at 0.
-    pub fn within(range: Range<f64>, title: &str) -> Self {
+    pub fn within(range: Range<f64>, title: Words) -> Self {
         let step = round_step((range.end - range.start).max(f64::MIN_POSITIVE) / 6.0);
         let (first, last) = ((range.start / step).ceil() as i64, (range.end / step).floor() as i64);
-        Self { range, ticks: ticks(first, last, step), title: title.to_owned() }
+        Self { range, ticks: ticks(first, last, step), title }
     }
 }
 
@@ -138,9 +227,9 @@ pub fn draw(
     size: (u32, u32),
     x: &Axis,
     y: &Axis,
-    legend: &[(usize, String)],
+    legend: &Legend,
     draw: impl FnOnce(&Paper, &mut Plot) -> DrawResult,
-) -> DrawResult<String> {
+) -> DrawResult<Picture> {
     let mut svg = String::new();
     {
         let paper = SVGBackend::with_string(&mut svg, size).into_drawing_area();
@@ -155,7 +244,7 @@ pub fn draw(
         draw(&paper, &mut plot)?;
         paper.present()?;
     }
-    Ok(svg)
+    Ok(Picture(svg))
 }
 
 fn axes(paper: &Paper, plot: &Plot, size: (u32, u32), x: &Axis, y: &Axis) -> DrawResult {
@@ -174,23 +263,57 @@ fn axes(paper: &Paper, plot: &Plot, size: (u32, u32), x: &Axis, y: &Axis) -> Dra
     }
     paper.draw(&PathElement::new([(left, bottom), (right, bottom)], INK.stroke_width(1)))?;
     let foot = (i32::midpoint(left, right), size.1 as i32 - 6);
-    paper.draw(&Text::new(x.title.clone(), foot, style(TITLE_PX, MUTED, HPos::Center, VPos::Bottom)))?;
+    paper.draw(&Text::new(words(&x.title), foot, style(TITLE_PX, MUTED, HPos::Center, VPos::Bottom)))?;
     // Above the axis and upright: easier to read than on its side, and it needs no room that ticks could want.
     let head = (8, top - 12);
-    paper.draw(&Text::new(y.title.clone(), head, style(TITLE_PX, MUTED, HPos::Left, VPos::Bottom)))
+    paper.draw(&Text::new(words(&y.title), head, style(TITLE_PX, MUTED, HPos::Left, VPos::Bottom)))
 }
 
-/// One square and name per target, in the first line, from the right edge.
-fn draw_legend(paper: &Paper, legend: &[(usize, String)]) -> DrawResult {
+/// The targets of a chart, and what stands for them in the legend.
+#[derive(Debug, Clone, Default)]
+pub struct Legend {
+    /// Place and name of each.
+    pub targets: Vec<(usize, String)>,
+    /// Whether the chart has lines; else bars.
+    pub has_lines: bool,
+}
+
+/// A sample and a name per target, in the first line, from the right edge. Names that do not fit are cut short.
+fn draw_legend(paper: &Paper, legend: &Legend) -> DrawResult {
     let (width, _) = paper.dim_in_pixel();
     let mut right = width as i32 - MARGIN_RIGHT as i32;
-    for (target, name) in legend.iter().rev() {
-        let left = right - text_width(name, TITLE_PX) as i32;
-        paper.draw(&Text::new(name.clone(), (left, 16), style(TITLE_PX, INK, HPos::Left, VPos::Center)))?;
-        paper.draw(&Rectangle::new([(left - 18, 10), (left - 6, 22)], colour(*target).filled()))?;
-        right = left - 34;
+    let room = (f64::from(width) - 40.0) / legend.targets.len().max(1) as f64 - 50.0;
+    for (target, name) in legend.targets.iter().rev() {
+        let name = shortened(name, room, TITLE_PX);
+        let left = right - text_width(&name, TITLE_PX) as i32;
+        paper.draw(&Text::new(name, (left, 16), style(TITLE_PX, INK, HPos::Left, VPos::Center)))?;
+        if legend.has_lines {
+            let style = colour(*target).stroke_width(3);
+            let ends = [(left - 36, 16), (left - 6, 16)];
+            match dash(*target) {
+                None => paper.draw(&PathElement::new(ends, style))?,
+                Some((length, gap)) => paper.draw(&DashedPathElement::new(ends, length, gap, style))?,
+            }
+            marker(paper, (left - 21, 16), *target)?;
+            right = left - 52;
+        } else {
+            paper.draw(&Rectangle::new([(left - 18, 10), (left - 6, 22)], colour(*target).filled()))?;
+            right = left - 34;
+        }
     }
     Ok(())
+}
+
+/// A text that fits into `room` px, its middle left out where it does not.
+pub fn shortened(text: &str, room: f64, pixels: f64) -> String {
+    let fits = ((room / (pixels * GLYPH)).floor().max(3.0)) as usize;
+    let characters: Vec<char> = text.chars().collect();
+    if characters.len() <= fits {
+        return text.to_owned();
+    }
+    let (head, tail) = (fits / 2, fits - fits / 2 - 1);
+    let part = |range: Range<usize>| characters[range].iter().collect::<String>();
+    format!("{}…{}", part(0..head), part(characters.len() - tail..characters.len()))
 }
 
 /// Size of most charts, px.
@@ -199,6 +322,11 @@ pub const SIZE: (u32, u32) = (640, 380);
 pub const TICK_PX: f64 = 14.0;
 /// Type size of axis titles and the legend, px.
 pub const TITLE_PX: f64 = 14.0;
+/// Width of a usual character as a share of the type size.
+const GLYPH: f64 = 0.58;
+/// Characters of the private use area, which no font has: they hold the two languages of a text apart.
+const OPEN: char = '\u{E000}';
+const BETWEEN: char = '\u{E001}';
 const MARGIN_TOP: u32 = 64;
 const MARGIN_RIGHT: u32 = 34;
 const AREA_BOTTOM: u32 = 62;
@@ -211,26 +339,48 @@ mod tests {
     #[test]
     fn an_axis_from_zero_holds_its_greatest_value_and_has_round_ticks() {
         for (max, end) in [(7.0, 8.0), (30_000.0, 30_000.0), (30_001.0, 40_000.0), (0.013, 0.015), (1.0, 1.0)] {
-            let axis = Axis::from_zero(max, "");
+            let axis = Axis::from_zero(max, Words::default());
             assert!((axis.range.end - end).abs() < 1e-9, "{max}: {:?}", axis.range);
             assert!((4..=7).contains(&axis.ticks.len()), "{max}: {:?}", axis.ticks);
         }
-        assert_eq!(Axis::from_zero(f64::NAN, "").range, 0.0..1.0);
+        assert_eq!(Axis::from_zero(f64::NAN, Words::default()).range, 0.0..1.0);
     }
 
     #[test]
     fn ticks_inside_a_range() {
-        let labels: Vec<String> = Axis::within(-1.0..4.5, "").ticks.into_iter().map(|(_, label)| label).collect();
+        let labels: Vec<String> =
+            Axis::within(-1.0..4.5, Words::default()).ticks.into_iter().map(|(_, label)| label).collect();
         assert_eq!(labels, ["−1", "0", "1", "2", "3", "4"]);
     }
 
     #[test]
     fn ticks_of_one_axis_look_alike() {
-        let labels = |max: f64| Axis::from_zero(max, "").ticks.into_iter().map(|(_, label)| label).collect::<Vec<_>>();
+        let labels = |max: f64| {
+            Axis::from_zero(max, Words::default()).ticks.into_iter().map(|(_, label)| label).collect::<Vec<_>>()
+        };
         assert_eq!(labels(9_000.0), ["0", "2,000", "4,000", "6,000", "8,000", "10,000"]);
         assert_eq!(labels(40_000.0), ["0", "10k", "20k", "30k", "40k"]);
         assert_eq!(labels(0.7), ["0", "0.2", "0.4", "0.6", "0.8"]);
         assert_eq!(labels(5e6), ["0", "1M", "2M", "3M", "4M", "5M"]);
+    }
+
+    #[test]
+    fn a_picture_has_both_languages_or_one() {
+        let title = Words::pair("time, s", "时间，s");
+        let axes = [Axis::from_zero(1.0, title.clone()), Axis::from_zero(1.0, Words::same("MiB/s"))];
+        let picture = draw(SIZE, &axes[0], &axes[1], &Legend::default(), |_, _| Ok(())).unwrap();
+        let both = picture.both();
+        assert!(both.contains("lang=\"en\">time, s</text>") && both.contains("lang=\"zh\">时间，s</text>"), "{both}");
+        assert!(!both.contains(OPEN) && !both.contains(BETWEEN));
+        let zh = picture.alone(Lang::Zh, "t", "d");
+        assert!(zh.contains("时间，s") && !zh.contains("time, s") && zh.contains("<desc>d</desc>"), "{zh}");
+        assert_eq!(picture.width(), SIZE.0);
+    }
+
+    #[test]
+    fn long_names_lose_their_middle() {
+        assert_eq!(shortened("abcdefghij", 1000.0, 14.0), "abcdefghij");
+        assert_eq!(shortened("abcdefghij", 5.0 * 14.0 * GLYPH + 0.1, 14.0), "ab…ij");
     }
 
     #[test]

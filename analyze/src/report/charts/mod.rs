@@ -8,24 +8,24 @@
 //! - [`frame`]: axes, ticks, legend and colours.
 //! - [`bars`]: a value per step and target.
 //! - [`curve`]: latency over percentiles.
-//! - [`scatter`]: memory over connections, with the fitted line.
-//! - [`timeline`]: a rate over time.
+//! - [`lines`]: a quantity over another one, or over time with phases and events.
 
 pub mod bars;
 pub mod curve;
 pub mod frame;
-pub mod scatter;
-pub mod timeline;
+pub mod lines;
+
+use super::text::Text;
 
 /// A chart with the words that go with it.
 #[derive(Debug, Clone)]
 pub struct Chart {
     /// Headline.
-    pub title: String,
+    pub title: Text,
     /// What is shown, with counts.
-    pub caption: String,
+    pub caption: Text,
     /// What the picture says, for those who do not see it.
-    pub alt: String,
+    pub alt: Text,
     /// The picture.
-    pub svg: String,
+    pub picture: frame::Picture,
 }
