@@ -10,8 +10,15 @@ use crate::typed::{Experiment, Target, parse};
 
 /// (file name, text) of the shipped experiments.
 const EXPERIMENTS: &[(&str, &str)] = &[
+    ("experiments/aa-control.toml", include_str!("../experiments/aa-control.toml")),
     ("experiments/c1m.toml", include_str!("../experiments/c1m.toml")),
+    ("experiments/idle-baseline.toml", include_str!("../experiments/idle-baseline.toml")),
+    ("experiments/latency.toml", include_str!("../experiments/latency.toml")),
+    ("experiments/n2n.toml", include_str!("../experiments/n2n.toml")),
+    ("experiments/omb.toml", include_str!("../experiments/omb.toml")),
+    ("experiments/payload-sweep.toml", include_str!("../experiments/payload-sweep.toml")),
     ("experiments/quickstart.toml", include_str!("../experiments/quickstart.toml")),
+    ("experiments/throughput.toml", include_str!("../experiments/throughput.toml")),
 ];
 
 /// (file name, text) of the shipped targets.

@@ -32,6 +32,8 @@ pub(crate) struct Options {
     pub(crate) repeats: Option<u32>,
     /// Multiplies settle, measure and drain.
     pub(crate) duration_scale: f64,
+    /// Multiplies the axes that count clients.
+    pub(crate) scale: f64,
     /// Decides which target begins at each point; 0 alternates.
     pub(crate) seed: u64,
     /// What was asked for on the command line.
@@ -47,7 +49,7 @@ pub(crate) fn expand(
     options: &Options,
 ) -> Result<Plan> {
     let mut notes: Vec<String> = sides.iter().flat_map(|side| side.notes.iter().cloned()).collect();
-    let points = points(experiment, machine, &mut notes)?;
+    let points = points(experiment, machine, options.scale, &mut notes)?;
     let repeats = options.repeats.unwrap_or(experiment.repeats);
     if repeats == 0 || repeats > REPEATS_MAX {
         bail!("repeats = {repeats}: between 1 and {REPEATS_MAX}");
@@ -137,11 +139,19 @@ struct Point<'a> {
     axes: Variables,
 }
 
-fn points<'a>(experiment: &'a Experiment, machine: &Machine, notes: &mut Vec<String>) -> Result<Vec<Point<'a>>> {
+fn points<'a>(
+    experiment: &'a Experiment,
+    machine: &Machine,
+    scale: f64,
+    notes: &mut Vec<String>,
+) -> Result<Vec<Point<'a>>> {
+    if scale != 1.0 && experiment.steps.iter().all(|step| step.fits_files.is_none()) {
+        notes.push(format!("--scale {scale} changes nothing: no step of {} counts clients", experiment.name));
+    }
     let mut points: Vec<Point<'a>> = Vec::new();
     for step in &experiment.steps {
         let at = || format!("{}: step {}", experiment.name, step.name);
-        let matrix = fitted(step, machine, notes).with_context(at)?;
+        let matrix = fitted(step, machine, scale, notes).with_context(at)?;
         // Two sizes that were lowered to the same one are one point.
         let lowered = matrix != step.matrix;
         for axes in combinations(&matrix) {
@@ -159,24 +169,33 @@ fn points<'a>(experiment: &'a Experiment, machine: &Machine, notes: &mut Vec<Str
     Ok(points)
 }
 
-/// The matrix with the axis that counts connections lowered to what a process may open.
-fn fitted(step: &Step, machine: &Machine, notes: &mut Vec<String>) -> Result<BTreeMap<String, Vec<Scalar>>> {
+/// The matrix with the axis that counts clients scaled, and lowered to what a process may open.
+fn fitted(
+    step: &Step,
+    machine: &Machine,
+    scale: f64,
+    notes: &mut Vec<String>,
+) -> Result<BTreeMap<String, Vec<Scalar>>> {
     let mut matrix = step.matrix.clone();
     let Some(axis) = &step.fits_files else { return Ok(matrix) };
     let Some(values) = matrix.get_mut(axis) else { bail!("fits_files = \"{axis}\" is no axis of its matrix") };
-    let allowed = machine.connections_max();
+    if step.files_each == 0 {
+        bail!("files_each = 0: each unit of {axis} needs a connection");
+    }
+    let allowed = (machine.connections_max() / step.files_each).max(1);
     for value in values.iter_mut() {
-        match value {
-            Scalar::Number(asked) if *asked > allowed => {
-                notes.push(format!(
-                    "{}: {asked} connections asked, {allowed} planned: a process here may open {} files (RLIMIT_NOFILE)",
-                    step.name, machine.files_max
-                ));
-                *value = Scalar::Number(allowed);
-            }
-            Scalar::Number(_) => {}
-            Scalar::Text(text) => bail!("axis {axis} counts connections, and '{text}' is no number"),
+        let Scalar::Number(asked) = *value else { bail!("axis {axis} counts clients, and '{value}' is no number") };
+        let scaled = ((asked as f64 * scale).round() as u64).max(1);
+        if scaled != asked {
+            notes.push(format!("{}: {axis} {scaled} instead of {asked} (--scale {scale})", step.name));
         }
+        if scaled > allowed {
+            notes.push(format!(
+                "{}: {axis} {allowed} instead of {scaled}: a process here may open {} files (RLIMIT_NOFILE)",
+                step.name, machine.files_max
+            ));
+        }
+        *value = Scalar::Number(scaled.min(allowed));
     }
     values.dedup();
     Ok(matrix)
@@ -527,10 +546,15 @@ mod tests {
         let step: Step = toml::from_str(text).expect("valid");
         let machine = Machine { files_max: 4_096, user: "u".into() };
         let mut notes = Vec::new();
-        let matrix = fitted(&step, &machine, &mut notes).expect("an axis of numbers");
+        let matrix = fitted(&step, &machine, 1.0, &mut notes).expect("an axis of numbers");
         let allowed = machine.connections_max();
         assert_eq!(matrix["clients"], [Scalar::Number(1_000), Scalar::Number(allowed)]);
         assert_eq!(notes.len(), 2);
-        assert!(notes[0].contains("5000 connections asked") && notes[0].contains("4096 files"), "{}", notes[0]);
+        assert!(notes[0].contains("instead of 5000") && notes[0].contains("4096 files"), "{}", notes[0]);
+
+        notes.clear();
+        let matrix = fitted(&Step { files_each: 2, ..step }, &machine, 0.5, &mut notes).expect("an axis of numbers");
+        assert_eq!(matrix["clients"], [500, allowed / 2].map(Scalar::Number));
+        assert_eq!(notes.len(), 5, "each step is said twice where it is scaled and lowered: {notes:?}");
     }
 }

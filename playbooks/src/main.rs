@@ -136,6 +136,9 @@ struct Selection {
     /// Multiplies the settle, measure and drain phases
     #[arg(long, value_name = "FACTOR", default_value = "1", value_parser = duration_scale)]
     duration_scale: f64,
+    /// Multiplies the numbers of clients, and with them the offered load
+    #[arg(long, value_name = "FACTOR", default_value = "1", value_parser = scale)]
+    scale: f64,
     /// Draws which target begins at each point; 0 lets them take turns
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
@@ -261,6 +264,7 @@ fn make_plan(experiment: &Experiment, selection: &Selection, tools: &Tools, abse
         id,
         repeats: selection.repeats,
         duration_scale: selection.duration_scale,
+        scale: selection.scale,
         seed: selection.seed,
         request: selection.request(),
     };
@@ -274,7 +278,7 @@ impl Selection {
     fn request(&self) -> Vec<String> {
         let mut words =
             vec![self.experiment.clone(), format!("--in={:?}", self.place), format!("--seed={}", self.seed)];
-        words.push(format!("--duration-scale={}", self.duration_scale));
+        words.extend([format!("--scale={}", self.scale), format!("--duration-scale={}", self.duration_scale)]);
         words.extend(self.targets.iter().map(|targets| format!("--targets={targets}")));
         words.extend(self.repeats.iter().map(|repeats| format!("--repeats={repeats}")));
         words
@@ -338,6 +342,13 @@ fn duration_scale(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(scale) if (0.01..=1_000.0).contains(&scale) => Ok(scale),
         _ => Err("a factor between 0.01 and 1000".into()),
+    }
+}
+
+fn scale(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(scale) if (1e-6..=100.0).contains(&scale) => Ok(scale),
+        _ => Err("a factor between 0.000001 and 100".into()),
     }
 }
 

@@ -64,9 +64,12 @@ pub(crate) struct Step {
     /// Axes: variable -> values; the step is repeated for every combination.
     #[serde(default)]
     pub(crate) matrix: BTreeMap<String, Vec<Scalar>>,
-    /// The axis that counts connections of one process: lowered to what the limit of open files allows.
+    /// The axis that counts clients: `--scale` multiplies it, and it is lowered to what the limit of open files allows.
     #[serde(default)]
     pub(crate) fits_files: Option<String>,
+    /// Connections of the broker for each unit of that axis.
+    #[serde(default = "one")]
+    pub(crate) files_each: u64,
     /// Expected time until all clients are ready; a multiple of it is the limit.
     #[serde(default)]
     pub(crate) ramp: Span,
@@ -244,6 +247,10 @@ impl<'de> Deserialize<'de> for Span {
         let text = String::deserialize(deserializer)?;
         runlog::clock::parse_duration(&text).map(Span).map_err(D::Error::custom)
     }
+}
+
+fn one() -> u64 {
+    1
 }
 
 fn yes() -> bool {
