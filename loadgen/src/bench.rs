@@ -112,7 +112,8 @@ pub(crate) fn settings(args: &BenchArgs) -> Result<Settings> {
     if is_secure && files.is_none() {
         words.extend(["-S".to_owned(), "true".to_owned(), "--ssl-system-ca".to_owned()]);
     }
-    let mut settings = Settings::from_cli(Cli::try_parse_from(&words).with_context(|| invalid_broker(args))?)?;
+    let mut settings =
+        Settings::from_command(Cli::try_parse_from(&words).with_context(|| invalid_broker(args))?.command)?;
     if let Some((authority, identity)) = files {
         settings.carrier = Carrier::with_files(authority, identity, settings.carrier)?;
     }

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use hdrhistogram::Histogram;
-use runlog::hlog;
+use runlog::{LedgerEntry, hlog};
 
 /// Everything that a worker reports.
 #[derive(Debug, Default)]
@@ -19,6 +19,22 @@ pub(crate) struct Board {
     /// Attempts that failed without being a client's last, and attempts to come back, by reason; since the reporter
     /// looked last.
     pub(crate) missed_attempts: BTreeMap<String, u64>,
+    /// Bytes that broke the rules, since the reporter looked last.
+    pub(crate) evidence: Vec<Evidence>,
+    /// Who sent and got what; once the worker has ended.
+    pub(crate) ledger: Vec<LedgerEntry>,
+}
+
+/// Bytes from the server that are not what MQTT, or the sender of a message, would have them be.
+#[derive(Debug)]
+pub(crate) struct Evidence {
+    /// The client's number.
+    pub(crate) client: u32,
+    pub(crate) reason: String,
+    /// Where in the stream of the connection the offending packet begins.
+    pub(crate) offset: u64,
+    /// From there on; the first 64 KiB.
+    pub(crate) bytes: Box<[u8]>,
 }
 
 /// A connection that ended before it was meant to.

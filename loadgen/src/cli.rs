@@ -37,6 +37,20 @@ pub(crate) enum Command {
     Pub(PubArgs),
     /// A run of mqtt-bench: its flags (with one dash, as it has them) and its result line.
     Bench(bench::BenchArgs),
+    /// Close the account of what was sent and what arrived, over the run directories of all processes.
+    Reconcile(ReconcileArgs),
+}
+
+/// `loadgen reconcile`.
+#[derive(Debug, Args)]
+#[command(disable_help_flag = true)]
+pub(crate) struct ReconcileArgs {
+    /// Run directories, or directories that hold some.
+    #[arg(required = true)]
+    pub(crate) dirs: Vec<PathBuf>,
+    /// Write the accounts of all topics as JSON to this file (- for standard output).
+    #[arg(long)]
+    pub(crate) json: Option<PathBuf>,
 }
 
 /// `loadgen conn`.

@@ -24,6 +24,8 @@ pub(crate) struct Client {
     pub(crate) sent_at_ms: u32,
     /// Until the client is ready: when its connect began. Then: since when it is ready.
     pub(crate) since_ns: u64,
+    /// Bytes of this connection that have been dealt with.
+    pub(crate) received_bytes: u64,
     pub(crate) spill: Spill,
     pub(crate) outbox: Outbox,
     /// QoS 2 messages received and not released.
@@ -62,6 +64,14 @@ pub(crate) struct Publisher {
     pub(crate) sequence: u32,
     /// Messages that may still be offered; `u32::MAX` is as good as no limit.
     pub(crate) remaining: u32,
+    /// When its plan began.
+    pub(crate) since_ns: u64,
+    /// Messages that were due.
+    pub(crate) offered: u64,
+    /// Messages acknowledged to the end.
+    pub(crate) acked: u64,
+    /// Messages that ended with a connection before the kernel had taken them.
+    pub(crate) unwritten_lost: u64,
     /// Messages that are due and not sent, of all lanes.
     pub(crate) waiting: u64,
     /// On the worker's list of publishers with something to send.
@@ -150,6 +160,6 @@ mod tests {
     fn an_idle_client_is_small() {
         // In debug builds mio adds to the socket.
         let debug = if cfg!(debug_assertions) { 8 } else { 0 };
-        assert!(size_of::<Client>() <= 80 + debug, "{} bytes", size_of::<Client>());
+        assert!(size_of::<Client>() <= 88 + debug, "{} bytes", size_of::<Client>());
     }
 }

@@ -11,7 +11,7 @@
 //! - [`preflight`]: what can be known to fail; [`run`]: phases, the end; the reporter's loop;
 //! - [`worker`]: the event loop, one per core; [`client`]: what one client costs; [`control`] and [`board`]: what
 //!   passes between reporter and workers; [`reason`]: why connections fail and end;
-//! - [`console`]: the lines; [`record`]: the run directory; [`summary`]: the verdict.
+//! - [`console`]: the lines; [`record`]: the run directory; [`summary`] and [`expect`]: the verdict; [`reconcile`]: the account over several processes.
 
 mod bench;
 mod board;
@@ -21,11 +21,13 @@ mod client;
 mod console;
 mod content;
 mod control;
+mod expect;
 mod identity;
 mod naming;
 mod preflight;
 mod properties;
 mod reason;
+mod reconcile;
 mod record;
 mod run;
 mod settings;
@@ -34,13 +36,20 @@ mod worker;
 
 use std::process::ExitCode;
 
+use run::Verdict;
+
 use clap::Parser;
 
 fn main() -> ExitCode {
     let cli = cli::Cli::parse_from(cli::bench::with_two_dashes(std::env::args()));
-    match settings::Settings::from_cli(cli).and_then(run::run) {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
+    let outcome = match cli.command {
+        cli::Command::Reconcile(args) => reconcile::command(&args),
+        command => settings::Settings::from_command(command).and_then(run::run),
+    };
+    match outcome {
+        Ok(Verdict::Good) => ExitCode::SUCCESS,
+        Ok(Verdict::Bad) => ExitCode::FAILURE,
+        Ok(Verdict::Unmet) => ExitCode::from(3),
         Err(error) => {
             eprintln!("loadgen: {error:#}");
             ExitCode::FAILURE

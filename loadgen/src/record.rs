@@ -7,10 +7,10 @@ use runlog::clock::{mono_ns, wall_ns};
 use runlog::event::{Edge, Event, EventKind};
 use runlog::hlog::LatencyLog;
 use runlog::write::{CounterRow, CountersWriter, EventLog};
-use runlog::{Context, LoadSummary, Meta, Role, RunDir};
+use runlog::{Context, LedgerEntry, LoadSummary, Meta, Role, RunDir};
 use serde_json::json;
 
-use crate::board::{Ending, Series, Tally};
+use crate::board::{Ending, Evidence, Series, Tally};
 use crate::settings::Settings;
 
 /// Writes a run directory, or nothing when there is none. Errors of the disk do not end the run: the first is kept and
@@ -26,14 +26,18 @@ struct Files {
     events: EventLog,
     latency: LatencyLog,
     interval_start_ns: u64,
+    evidence: usize,
 }
 
 impl Record {
     /// Makes the run directory, if one is wanted, and writes what is known before the run.
     pub(crate) fn create(settings: &Settings) -> Result<Self> {
         let context = Context::from_env()?;
-        let Some(path) = &settings.run_dir else { return Ok(Self { files: None, failure: None }) };
-        let dir = RunDir::create(path)?;
+        let dir = match (&settings.run_dir, &settings.share) {
+            (Some(path), _) => RunDir::create(path)?,
+            (None, Some(share)) => RunDir::create_in(share, Role::Loadgen, settings.mode())?,
+            (None, None) => return Ok(Self { files: None, failure: None }),
+        };
         let mut meta =
             Meta::of_this_process("loadgen", env!("CARGO_PKG_VERSION"), Role::Loadgen, settings.mode(), context);
         hide_password(&mut meta.argv);
@@ -41,7 +45,7 @@ impl Record {
         meta.config = settings.describe();
         dir.write_meta(&meta)?;
         let (counters, events, latency) = (dir.counters_writer()?, dir.events()?, dir.latency_log()?);
-        let files = Files { dir, counters, events, latency, interval_start_ns: wall_ns() };
+        let files = Files { dir, counters, events, latency, interval_start_ns: wall_ns(), evidence: 0 };
         Ok(Self { files: Some(files), failure: None })
     }
 
@@ -105,6 +109,23 @@ impl Record {
             let event = Event::now(EventKind::Error, name).detail(json!({ "reason": reason, "count": count }));
             self.with(|files| files.events.append(&event));
         }
+    }
+
+    /// Bytes that broke the rules, each in a file, with an event that says whose they are and where they stood.
+    pub(crate) fn evidence(&mut self, evidence: &[Evidence]) {
+        for Evidence { client, reason, offset, bytes } in evidence {
+            self.with(|files| {
+                files.evidence += 1;
+                let file = files.dir.write_evidence(files.evidence, bytes)?;
+                let detail = json!({ "client": client, "reason": reason, "offset": offset, "file": file });
+                files.events.append(&Event::now(EventKind::Error, "evidence").detail(detail))
+            });
+        }
+    }
+
+    /// Who sent and got what.
+    pub(crate) fn ledger(&mut self, entries: &[LedgerEntry]) {
+        self.with(|files| files.dir.write_ledger(entries));
     }
 
     /// The last act.

@@ -2,19 +2,19 @@
 //! and decides when each phase is over.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use mio::Waker;
 use netloop::source::SourcePlan;
 use nix::sys::resource::{UsageWho, getrusage};
 use pacer::rng::mix;
 use runlog::clock::{mono_ns, wall_ns};
 use runlog::event::Edge;
+use runlog::{Barrier, LedgerEntry};
 use serde_json::json;
 
 use crate::bench;
@@ -27,14 +27,31 @@ use crate::settings::{RoleSettings, Settings};
 use crate::summary::{self, Outcome};
 use crate::worker::{Assignment, Worker};
 
-/// Runs. `false`: it ran, and what was asked for was not done; the summary says what.
-pub(crate) fn run(settings: Settings) -> Result<bool> {
+/// How a command ended, which is its exit code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// 0: what was asked for was done, and stated expectations were met.
+    Good,
+    /// 1: something that was asked for was not done; the summary says what.
+    Bad,
+    /// 3: a stated expectation was not met.
+    Unmet,
+}
+
+impl From<bool> for Verdict {
+    fn from(good: bool) -> Self {
+        if good { Self::Good } else { Self::Bad }
+    }
+}
+
+/// Runs.
+pub(crate) fn run(settings: Settings) -> Result<Verdict> {
     let signals = watch_signals()?;
     let settings = Arc::new(settings);
     let preflight = Preflight::of(&settings, settings.preflight_only);
     if settings.preflight_only {
         print!("{}", preflight.text());
-        return Ok(preflight.passed());
+        return Ok(preflight.passed().into());
     }
     ensure!(preflight.passed(), "{}", preflight.failures());
     let mut record = Record::create(&settings)?;
@@ -45,7 +62,11 @@ pub(crate) fn run(settings: Settings) -> Result<bool> {
     let started_ns = mono_ns();
     let wait_for_all = settings.publishing().is_some_and(|publish| publish.wait_for_all);
     let limit = settings.publishing().and_then(|publish| publish.limit);
-    let control = Arc::new(Control::new(limit, !wait_for_all));
+    let barrier = match (&settings.share, settings.barrier) {
+        (Some(dir), Some(count)) => Some(Barrier::new(dir, count)?),
+        _ => None,
+    };
+    let control = Arc::new(Control::new(limit, !wait_for_all && barrier.is_none()));
     let crew = Crew::start(&settings, &control, sources, started_ns)?;
     let mut reporter = Reporter {
         console: Console::start(&settings, started_ns),
@@ -62,6 +83,7 @@ pub(crate) fn run(settings: Settings) -> Result<bool> {
         control,
         crew,
         signals,
+        barrier,
     };
     reporter.run()
 }
@@ -126,6 +148,14 @@ impl Crew {
         self.threads.iter().all(JoinHandle::is_finished)
     }
 
+    /// Who sent and got what, once all have ended.
+    fn ledger(&self) -> Vec<LedgerEntry> {
+        let take = |board: &Arc<Mutex<Board>>| {
+            std::mem::take(&mut board.lock().unwrap_or_else(PoisonError::into_inner).ledger)
+        };
+        self.boards.iter().flat_map(take).collect()
+    }
+
     /// What the threads died of.
     fn join(&mut self) -> Vec<String> {
         let ends = self.threads.drain(..).map(JoinHandle::join);
@@ -144,6 +174,8 @@ struct Reporter {
     control: Arc<Control>,
     crew: Crew,
     signals: Arc<AtomicUsize>,
+    /// Not passed yet.
+    barrier: Option<Barrier>,
     console: Console,
     record: Record,
     /// Of the whole run.
@@ -170,9 +202,9 @@ enum End {
 }
 
 impl Reporter {
-    fn run(&mut self) -> Result<bool> {
+    fn run(&mut self) -> Result<Verdict> {
         self.record.phase("ramp", Some(Edge::Begin), &Tally::default());
-        let (end, load) = self.load();
+        let (end, load) = self.load()?;
         self.record.note("stopped", json!({ "by": format!("{end:?}") }));
         self.drain(end);
         self.close();
@@ -196,11 +228,16 @@ impl Reporter {
             worker_failures: &worker_failures,
             stopped: end == End::Signal,
         };
-        let summary = outcome.summarise();
+        let (summary, broken) = (outcome.summarise(), outcome.is_broken());
+        self.record.ledger(&self.crew.ledger());
         self.record.summary(&summary);
         self.tell(&summary, &tally);
         self.write_json(&summary)?;
-        Ok(summary.ok)
+        Ok(match summary.ok {
+            true => Verdict::Good,
+            false if self.settings.expectations.is_empty() || broken => Verdict::Bad,
+            false => Verdict::Unmet,
+        })
     }
 
     /// The end as the user sees it.
@@ -226,7 +263,7 @@ impl Reporter {
     }
 
     /// Ramp and load, until something ends it.
-    fn load(&mut self) -> (End, LoadWindow) {
+    fn load(&mut self) -> Result<(End, LoadWindow)> {
         let mut window = LoadWindow::default();
         let mut ready_ns = None;
         loop {
@@ -235,8 +272,11 @@ impl Reporter {
             let tally = self.collect();
             self.show(&tally, ready_ns.is_some());
             let now_ns = mono_ns();
-            if ready_ns.is_none() && tally.settled == u64::from(self.settings.clients) {
-                ready_ns = Some(now_ns);
+            if ready_ns.is_none()
+                && tally.settled == u64::from(self.settings.clients)
+                && let Some(go_ns) = self.may_go(now_ns)?
+            {
+                ready_ns = Some(go_ns.max(now_ns));
                 window.ready = Some((now_ns, self.worker_cpu_ns()));
                 self.on_ready(&tally);
             }
@@ -248,8 +288,16 @@ impl Reporter {
                 window.end = (now_ns, self.worker_cpu_ns());
                 window.started_ns = self.started_ns;
                 self.record.phase(if ready_ns.is_some() { "load" } else { "ramp" }, Some(Edge::End), &tally);
-                return (end, window);
+                return Ok((end, window));
             }
+        }
+    }
+
+    /// All clients are ready: when publishing may begin, if the other processes are ready too.
+    fn may_go(&mut self, now_ns: u64) -> Result<Option<u64>> {
+        match &mut self.barrier {
+            None => Ok(Some(now_ns)),
+            Some(barrier) => Ok(barrier.go_ns()?),
         }
     }
 
@@ -265,7 +313,7 @@ impl Reporter {
     /// What waited for the end of the ramp begins.
     fn begin_publishing(&mut self, ready_ns: u64, now_ns: u64) {
         let pause = self.settings.bench.as_ref().map_or(Duration::ZERO, |bench| bench.pause);
-        if self.begun_ns.is_some() || now_ns - ready_ns < pause.as_nanos() as u64 {
+        if self.begun_ns.is_some() || now_ns < ready_ns + pause.as_nanos() as u64 {
             return;
         }
         self.begun_ns = Some(now_ns);
@@ -280,8 +328,9 @@ impl Reporter {
     }
 
     fn end(&self, tally: &Tally, ready_ns: Option<u64>, now_ns: u64, exhausted: bool) -> Option<End> {
-        let over =
-            |duration: Duration| ready_ns.is_some_and(|ready_ns| now_ns - ready_ns >= duration.as_nanos() as u64);
+        let over = |duration: Duration| {
+            ready_ns.is_some_and(|ready_ns| now_ns.saturating_sub(ready_ns) >= duration.as_nanos() as u64)
+        };
         let bench_over =
             self.settings.bench.as_ref().is_some_and(|bench| {
                 bench.has_all(&self.settings, tally) || ready_ns.is_some() && tally.connect_fail > 0
@@ -335,11 +384,12 @@ impl Reporter {
         let mut sum = Tally::default();
         let mut failures: BTreeMap<String, u64> = BTreeMap::new();
         let mut missed: BTreeMap<String, u64> = BTreeMap::new();
-        let mut endings = Vec::new();
+        let (mut endings, mut evidence) = (Vec::new(), Vec::new());
         for board in &self.crew.boards {
             let mut board = board.lock().unwrap_or_else(PoisonError::into_inner);
             sum.add(&board.tally);
             endings.append(&mut board.endings);
+            evidence.append(&mut board.evidence);
             let new = std::mem::take(&mut board.connect_failures);
             let new_missed = std::mem::take(&mut board.missed_attempts);
             drop(board);
@@ -347,6 +397,7 @@ impl Reporter {
             new.into_iter().for_each(|(reason, count)| *failures.entry(reason).or_default() += count);
         }
         self.record.endings(&endings);
+        self.record.evidence(&evidence);
         self.record.connect_failures("connect_fail", &failures);
         self.record.connect_failures("connect_retried", &missed);
         for ending in endings {
@@ -389,12 +440,7 @@ impl Reporter {
 
     fn write_json(&self, summary: &runlog::LoadSummary) -> Result<()> {
         let Some(path) = &self.settings.json else { return Ok(()) };
-        let text = serde_json::to_string_pretty(summary)?;
-        if path.as_os_str() == "-" {
-            self.console.print(&text);
-            return Ok(());
-        }
-        fs::write(path, text + "\n").with_context(|| format!("cannot write the summary to {} (--json)", path.display()))
+        summary::write_json(path, summary, |text| self.console.print(text))
     }
 }
 

@@ -13,8 +13,9 @@ use serde::Serialize;
 
 use crate::bench::{self, Bench};
 use crate::carrier::Carrier;
-use crate::cli::{Cli, Command, CommonArgs, PubArgs, SubArgs};
+use crate::cli::{Command, CommonArgs, PubArgs, SubArgs};
 use crate::content::{self, Content, Header, TopicSpec};
+use crate::expect::Expectations;
 use crate::identity::{Identities, Roster};
 use crate::naming::{self, ClientIds, Variables};
 use crate::properties::{self, ConnectExtras};
@@ -54,6 +55,11 @@ pub(crate) struct Settings {
     pub(crate) json: Option<PathBuf>,
     pub(crate) run_dir: Option<PathBuf>,
     pub(crate) counters_interval: Duration,
+    /// The directory that the run directory is made in, among those of other processes.
+    pub(crate) share: Option<PathBuf>,
+    /// Processes that begin together.
+    pub(crate) barrier: Option<usize>,
+    pub(crate) expectations: Expectations,
     /// Look, and do not run.
     pub(crate) preflight_only: bool,
 }
@@ -103,8 +109,8 @@ pub(crate) struct PubSettings {
 
 impl Settings {
     /// Resolves and checks a command line.
-    pub(crate) fn from_cli(cli: Cli) -> Result<Self> {
-        match cli.command {
+    pub(crate) fn from_command(command: Command) -> Result<Self> {
+        match command {
             Command::Conn(args) => {
                 let short = args.short_ids.s;
                 let mut common = args.common;
@@ -126,6 +132,7 @@ impl Settings {
                 let publish = PubSettings::from_args(&args, &pairs)?;
                 Self::new(args.common, RoleSettings::Pub(publish), &[])
             }
+            Command::Reconcile(_) => bail!("reconcile makes no load"),
         }
     }
 
@@ -292,6 +299,9 @@ impl Settings {
             json: args.json,
             run_dir: args.run_dir,
             counters_interval: args.counters_interval,
+            expectations: args.lab.expect.unwrap_or_default(),
+            share: args.lab.share,
+            barrier: args.lab.barrier.map(usize::from),
             preflight_only: args.lab.preflight_only,
         };
         settings.check_topics()?;
@@ -422,10 +432,12 @@ fn to_qos(bits: u8) -> Result<QoS> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::Cli;
     use clap::Parser;
 
     fn settings(line: &str) -> Result<Settings> {
-        Settings::from_cli(Cli::try_parse_from(std::iter::once("loadgen").chain(line.split(' ')))?)
+        let cli = Cli::try_parse_from(std::iter::once("loadgen").chain(line.split(' ')))?;
+        Settings::from_command(cli.command)
     }
 
     #[test]

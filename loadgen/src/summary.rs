@@ -1,9 +1,15 @@
 //! The verdict: what was asked for, what was done, and whether the generator itself was the limit.
 
 use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result};
 
 use runlog::summary::{ConnectSummary, DisconnectSummary, PublishSummary, ReceiveSummary};
 use runlog::{LoadSummary, Percentiles};
+
+use serde::Serialize;
 
 use crate::board::{Distribution, Series, Tally};
 use crate::settings::{RoleSettings, Settings};
@@ -32,13 +38,14 @@ impl Outcome<'_> {
     /// The summary of the run.
     pub(crate) fn summarise(&self) -> LoadSummary {
         let tally = self.tally;
-        let failures = self.failures();
+        let doubts = self.failures();
         let settled_s = tally.settled_at_ns.saturating_sub(self.started_ns) as f64 / 1e9;
-        LoadSummary {
+        let generator_reasons = self.generator_reasons();
+        let mut summary = LoadSummary {
             tool: "loadgen".to_owned(),
             mode: self.settings.mode().to_owned(),
-            ok: failures.is_empty(),
-            failures,
+            ok: doubts.is_empty(),
+            failures: doubts,
             clients: u64::from(self.settings.clients),
             connect: ConnectSummary {
                 attempted: tally.connect_attempted,
@@ -58,11 +65,35 @@ impl Outcome<'_> {
             disconnected: DisconnectSummary { total: tally.disconnected, by_reason: self.disconnects.clone() },
             elapsed_s: self.ended_ns.saturating_sub(self.started_ns) as f64 / 1e9,
             self_cpu_s: self.self_cpu_s,
-            generator_limited: self.generator_limited(),
-        }
+            generator_limited: !generator_reasons.is_empty(),
+            generator_reasons,
+            ..LoadSummary::default()
+        };
+        self.expect(&mut summary);
+        summary
     }
 
-    /// Whether the generator's own machine may have been the limit, so that the figures are a lower bound of what the
+    /// Where expectations are stated, they are what decides; what else went wrong stands beside them.
+    fn expect(&self, summary: &mut LoadSummary) {
+        let expectations = &self.settings.expectations;
+        if expectations.is_empty() {
+            return;
+        }
+        let unmet = expectations.unmet(summary);
+        summary.expected = Some(expectations.to_string());
+        let broken: Vec<String> =
+            self.worker_failures.iter().cloned().chain(self.record_failure.map(incomplete)).collect();
+        summary.warnings = summary.failures.drain(..).filter(|failure| !broken.contains(failure)).collect();
+        summary.failures = broken.into_iter().chain(unmet).collect();
+        summary.ok = summary.failures.is_empty();
+    }
+
+    /// Whether the tool itself failed, so that its figures are not to be trusted.
+    pub(crate) fn is_broken(&self) -> bool {
+        self.record_failure.is_some() || !self.worker_failures.is_empty()
+    }
+
+    /// Why the generator's own machine may have been the limit, so that the figures are a lower bound of what the
     /// broker can do:
     ///
     /// - a worker thread used more than [`BUSY_LIMIT`] of a core while it produced the load: from the start until all are
@@ -70,9 +101,23 @@ impl Outcome<'_> {
     /// - the 99th percentile of the *own* send lag exceeds [`OWN_LAG_LIMIT_US`], and there are messages enough to know
     ///   it. Own lag is the lag of messages whose client was free to send when they became due; messages that waited for
     ///   the window or the socket are left out, because they waited for the peer.
-    fn generator_limited(&self) -> bool {
-        let late = percentiles(&self.series.own_lag).p99.is_some_and(|lag_us| lag_us > OWN_LAG_LIMIT_US);
-        late || self.busiest_worker > BUSY_LIMIT
+    fn generator_reasons(&self) -> Vec<String> {
+        let mut reasons = Vec::new();
+        if let Some(lag_us) = percentiles(&self.series.own_lag).p99.filter(|lag_us| *lag_us > OWN_LAG_LIMIT_US) {
+            reasons.push(format!(
+                "1 % of the messages whose client was free were sent {:.1} ms late or later (limit {} ms)",
+                lag_us / 1e3,
+                OWN_LAG_LIMIT_US / 1e3
+            ));
+        }
+        if self.busiest_worker > BUSY_LIMIT {
+            reasons.push(format!(
+                "a worker used {:.0} % of a core (limit {:.0} %): give it more --threads or more machines",
+                self.busiest_worker * 100.0,
+                BUSY_LIMIT * 100.0
+            ));
+        }
+        reasons
     }
 
     fn publish(&self) -> PublishSummary {
@@ -84,6 +129,7 @@ impl Outcome<'_> {
             acked: tally.acked,
             late_max_us: tally.late_max_ns / 1_000,
             send_lag_us: percentiles(&self.series.send_lag),
+            ack_us: percentiles(&self.series.ack),
         }
     }
 
@@ -133,9 +179,23 @@ impl Outcome<'_> {
                 failures.push(format!("{} of {limit} messages were sent (-L)", tally.attempted));
             }
         }
-        failures.extend(self.record_failure.map(|error| format!("the run directory is incomplete: {error}")));
+        failures.extend(self.record_failure.map(incomplete));
         failures
     }
+}
+
+fn incomplete(error: &str) -> String {
+    format!("the run directory is incomplete: {error}")
+}
+
+/// Writes a value as JSON to a file, or hands it to `print` where the path is `-`.
+pub(crate) fn write_json(path: &Path, value: &impl Serialize, print: impl FnOnce(&str)) -> Result<()> {
+    let text = serde_json::to_string_pretty(value)?;
+    if path.as_os_str() == "-" {
+        print(&text);
+        return Ok(());
+    }
+    fs::write(path, text + "\n").with_context(|| format!("cannot write to {} (--json)", path.display()))
 }
 
 /// The summary for people.
@@ -191,6 +251,11 @@ pub(crate) fn text(summary: &LoadSummary) -> String {
                 .to_owned(),
         );
     }
+    lines.extend(summary.generator_reasons.iter().map(|reason| format!("          {reason}")));
+    if let Some(expected) = &summary.expected {
+        lines.push(format!("expected  {expected}: {}", if summary.ok { "met" } else { "not met" }));
+    }
+    lines.extend(summary.warnings.iter().map(|warning| format!("warning   {warning}")));
     lines.extend(summary.failures.iter().map(|failure| format!("failed    {failure}")));
     lines.join("\n")
 }

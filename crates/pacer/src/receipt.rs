@@ -62,11 +62,32 @@ impl Totals {
     }
 }
 
+/// What became of one stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StreamSummary {
+    /// Numbers from 0 to before the first one that was, or should have been, received.
+    pub skipped: u64,
+    /// Distinct messages that arrived.
+    pub delivered: u64,
+    /// Further copies, and arrivals that are too old to be judged.
+    pub duplicated: u64,
+    /// Messages that arrived after a later one.
+    pub out_of_order: u64,
+}
+
 /// The streams of one or many receivers; the caller chooses the key, typically (receiver, sender).
 #[derive(Debug, Default)]
 pub struct Receipts {
     streams: HashMap<u64, Stream, BuildHasherDefault<KeyHasher>>,
     totals: Totals,
+    /// Of the streams that are not as they should be: an orderly one pays nothing for it.
+    disorder: HashMap<u64, Disorder, BuildHasherDefault<KeyHasher>>,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Disorder {
+    duplicated: u64,
+    out_of_order: u64,
 }
 
 impl Receipts {
@@ -96,9 +117,16 @@ impl Receipts {
                 self.totals.delivered += 1;
                 self.totals.out_of_order += 1;
                 self.totals.lost -= 1;
+                self.disorder.entry(key).or_default().out_of_order += 1;
             }
-            Arrival::Duplicated => self.totals.duplicated += 1,
-            Arrival::Stale => self.totals.stale += 1,
+            Arrival::Duplicated => {
+                self.totals.duplicated += 1;
+                self.disorder.entry(key).or_default().duplicated += 1;
+            }
+            Arrival::Stale => {
+                self.totals.stale += 1;
+                self.disorder.entry(key).or_default().duplicated += 1;
+            }
         }
         arrival
     }
@@ -116,6 +144,14 @@ impl Receipts {
     #[must_use]
     pub fn totals(&self) -> Totals {
         self.totals
+    }
+
+    /// Every stream: its key and what became of it.
+    pub fn iter(&self) -> impl Iterator<Item = (u64, StreamSummary)> {
+        self.streams.iter().map(|(key, stream)| {
+            let Disorder { duplicated, out_of_order } = self.disorder.get(key).copied().unwrap_or_default();
+            (*key, StreamSummary { duplicated, out_of_order, ..stream.summary() })
+        })
     }
 
     /// Streams seen so far.
@@ -142,12 +178,24 @@ struct Gaps {
     ranges: Vec<(u64, u64)>,
     /// Numbers below this one are not remembered any more.
     floor: u64,
+    /// How many were missing when they were given up.
+    given_up: u64,
 }
 
 impl Stream {
     fn starting_at(sequence: u32) -> Self {
         let first = OFFSET + u64::from(sequence);
         Self { next: first + 1, first, gaps: None }
+    }
+
+    fn summary(&self) -> StreamSummary {
+        let missing = self.gaps.as_ref().map_or(0, |gaps| gaps.missing());
+        StreamSummary {
+            skipped: self.first.saturating_sub(OFFSET),
+            delivered: self.next - self.first - missing,
+            duplicated: 0,
+            out_of_order: 0,
+        }
     }
 
     fn record(&mut self, sequence: u32) -> Arrival {
@@ -191,10 +239,19 @@ impl Stream {
 }
 
 impl Gaps {
+    fn missing(&self) -> u64 {
+        self.given_up + self.ranges.iter().map(|(start, end)| end - start).sum::<u64>()
+    }
+
+    fn give_up_oldest(&mut self) {
+        let (start, end) = self.ranges.remove(0);
+        self.given_up += end - start;
+        self.floor = end;
+    }
+
     fn open(&mut self, start: u64, end: u64) {
         if self.ranges.len() == GAPS_MAX {
-            let (_, given_up) = self.ranges.remove(0);
-            self.floor = given_up;
+            self.give_up_oldest();
         }
         self.ranges.push((start, end));
     }
@@ -224,8 +281,7 @@ impl Gaps {
         self.ranges[at] = (number + 1, end);
         self.ranges.insert(at, (start, number));
         if self.ranges.len() > GAPS_MAX {
-            let (_, given_up) = self.ranges.remove(0);
-            self.floor = given_up;
+            self.give_up_oldest();
         }
     }
 }
@@ -270,6 +326,22 @@ mod tests {
         let (arrivals, totals) = play(&[5, 6, 9, 7, 7, 9, 10, 4]);
         assert_eq!(arrivals, [First, InOrder, AfterGap(2), OutOfOrder, Duplicated, Duplicated, InOrder, Stale]);
         assert_eq!(totals, Totals { delivered: 5, lost: 1, duplicated: 2, out_of_order: 1, stale: 1 });
+    }
+
+    #[test]
+    fn each_stream_is_summed_up() {
+        let mut receipts = Receipts::new();
+        [5, 6, 9, 7, 7, 9, 10, 4].iter().for_each(|number| {
+            receipts.record(9, *number);
+        });
+        receipts.expect_before(9, 2);
+        receipts.record(1, 0);
+        let mut summaries: Vec<_> = receipts.iter().collect();
+        summaries.sort_unstable_by_key(|(key, _)| *key);
+        let orderly = StreamSummary { skipped: 0, delivered: 1, duplicated: 0, out_of_order: 0 };
+        assert_eq!(summaries[0], (1, orderly));
+        // Two before the first were expected and never came; 8 never came; 4 came too early to be judged.
+        assert_eq!(summaries[1], (9, StreamSummary { skipped: 3, delivered: 5, duplicated: 3, out_of_order: 1 }));
     }
 
     #[test]

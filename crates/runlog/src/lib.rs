@@ -32,18 +32,21 @@
 //! - [`event`]: the lines of `events.jsonl`.
 //! - [`order`]: which percentiles a number of samples allows, and how sure they are.
 //! - [`summary`]: the shapes of `summary.json`, with percentiles.
+//! - [`ledger`]: who sent and who received how many messages; [`barrier`]: beginning together;
 //! - [`mod@write`]: [`RunDir`] and the writers that it hands out.
 //! - [`read`]: [`discover`] and [`Run`].
 //! - [`rows`]: reading a CSV file of any size, a block of rows at a time.
 //! - [`table`]: reading a CSV file of which any line may be damaged.
 //! - [`hlog`]: reading and writing the histogram log.
 
+pub mod barrier;
 pub mod clock;
 pub mod columns;
 pub mod ethtool;
 pub mod event;
 pub mod hlog;
 pub mod host;
+pub mod ledger;
 pub mod meta;
 pub mod name;
 pub mod order;
@@ -58,8 +61,10 @@ mod error;
 
 use std::sync::LazyLock;
 
+pub use barrier::Barrier;
 pub use error::{Error, Loaded, Result, Warning, Warnings};
 pub use event::{Edge, Event, EventKind};
+pub use ledger::LedgerEntry;
 pub use meta::{HostManifest, Meta, ProcessManifest};
 pub use name::{Context, Role};
 pub use read::{Format, Run, discover};

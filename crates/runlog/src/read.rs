@@ -8,7 +8,9 @@ use crate::hlog::{self, LatencyInterval};
 use crate::meta::GuideMeta;
 use crate::table::Table;
 use crate::write::{self, CounterRow};
-use crate::{Context, Error, Event, Loaded, Meta, Result, Role, Summary, Warning, clock, columns, name};
+use crate::{
+    Context, Error, Event, LedgerEntry, Loaded, Meta, Result, Role, Summary, Warning, clock, columns, ledger, name,
+};
 
 /// Which tools wrote a run directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -238,6 +240,14 @@ impl Run {
         }
         let bytes = fs::read(&path).map_err(Error::io("read", &path))?;
         Ok(parse_events(&path, &bytes))
+    }
+
+    /// The ledger; empty where the run wrote none.
+    ///
+    /// # Errors
+    /// The file is there and cannot be read or parsed.
+    pub fn ledger(&self) -> Result<Vec<LedgerEntry>> {
+        ledger::read(&self.path.join(write::LEDGER))
     }
 
     /// `summary.json`; `None` when the tool did not live to write it, or is the guide's.

@@ -143,6 +143,12 @@ pub struct LoadSummary {
     pub self_cpu_s: f64,
     /// The generator itself may have been the limit: its figures are a lower bound of the broker's.
     pub generator_limited: bool,
+    /// Why; one sentence each.
+    pub generator_reasons: Vec<String>,
+    /// The expectations that were stated, if any: then they decide whether the run is ok.
+    pub expected: Option<String>,
+    /// What else went wrong in a run with stated expectations.
+    pub warnings: Vec<String>,
 }
 
 /// The connection phase of a load.
@@ -189,6 +195,8 @@ pub struct PublishSummary {
     pub late_max_us: u64,
     /// From due time to send, us.
     pub send_lag_us: Percentiles,
+    /// From due time to the last acknowledgement (QoS 1 and 2), us.
+    pub ack_us: Percentiles,
 }
 
 /// What a load received.

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::columns::{self, Column};
 use crate::hlog::LatencyLog;
-use crate::{Error, Event, Meta, Result, Role, clock, name};
+use crate::{Error, Event, LedgerEntry, Meta, Result, Role, clock, ledger, name};
 
 pub(crate) const META: &str = "meta.json";
 pub(crate) const GUIDE_META: &str = "meta.txt";
@@ -28,6 +28,8 @@ pub(crate) const SUMMARY: &str = "summary.json";
 pub(crate) const PLAN: &str = "plan.json";
 /// A folder of this name holds what was set aside; see [`RunDir::set_aside`].
 pub(crate) const SET_ASIDE: &str = "interrupted";
+pub(crate) const LEDGER: &str = "ledger.jsonl";
+const EVIDENCE: &str = "evidence";
 
 /// A run directory that is being written. Making it opens no file: each tool asks for the writers that it needs, once.
 #[derive(Debug, Clone)]
@@ -147,6 +149,25 @@ impl RunDir {
     /// The disk does not take it.
     pub fn write_summary(&self, summary: &impl Serialize) -> Result<()> {
         self.write_json(SUMMARY, summary)
+    }
+
+    /// Writes `ledger.jsonl`, at the end of a run.
+    ///
+    /// # Errors
+    /// The disk does not take it.
+    pub fn write_ledger(&self, entries: &[LedgerEntry]) -> Result<()> {
+        ledger::write(&self.path.join(LEDGER), entries)
+    }
+
+    /// Writes bytes that broke the rules of a protocol to `evidence-NUMBER.bin`, and returns the file's name.
+    ///
+    /// # Errors
+    /// The disk does not take it.
+    pub fn write_evidence(&self, number: usize, bytes: &[u8]) -> Result<String> {
+        let name = format!("{EVIDENCE}-{number:04}.bin");
+        let path = self.path.join(&name);
+        fs::write(&path, bytes).map_err(Error::io("write", &path))?;
+        Ok(name)
     }
 
     /// Begins `raw.csv` with the columns of [`columns::RAW`] and the `extra` ones behind them.

@@ -1,6 +1,10 @@
 //! What a laboratory asks of a run beyond emqtt_bench's flags, as typed.
 
+use std::path::PathBuf;
+
 use clap::Args;
+
+use crate::expect::Expectations;
 
 /// Before and after the run.
 #[derive(Debug, Args)]
@@ -9,4 +13,15 @@ pub(crate) struct LabArgs {
     /// Check the limits, addresses, ports and brokers, say what to type where something is amiss, and end.
     #[arg(long)]
     pub(crate) preflight_only: bool,
+    /// What has to hold, such as 'lost==0,p99<5ms'; decides the exit code: 0 when all of it holds, 3 when not. A name that
+    /// does not exist is refused with a list of those that do.
+    #[arg(long, value_name = "LIST")]
+    pub(crate) expect: Option<Expectations>,
+    /// A directory that processes of one experiment share: each records in a directory of its own beneath it, and
+    /// `loadgen reconcile DIR` closes the account over all of them.
+    #[arg(long, value_name = "DIR", conflicts_with = "run_dir")]
+    pub(crate) share: Option<PathBuf>,
+    /// Begin when so many processes are ready in the directory of --share; all on one host.
+    #[arg(long, value_name = "N", requires = "share", value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) barrier: Option<u16>,
 }

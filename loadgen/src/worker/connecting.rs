@@ -351,6 +351,7 @@ impl Share {
     pub(super) fn on_suback(
         &mut self,
         client: &mut Client,
+        index: u32,
         suback: &SubAck,
         now_ns: u64,
         board: &mut Board,
@@ -366,6 +367,9 @@ impl Share {
             return Err(format!("SUBACK grants QoS {code} instead of {}", sub.options.qos as u8));
         }
         board.tally.subscribed += u64::from(!client.settled);
+        if !client.settled {
+            self.note_subscription(client, index, now_ns);
+        }
         self.on_ready(client, now_ns, board);
         Ok(())
     }

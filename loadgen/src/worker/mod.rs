@@ -4,6 +4,7 @@
 //! with one write per connection for all answers; begin the connections that are due; count the messages that are due
 //! as offered; send them, one write per client; look at deadlines that have passed.
 
+mod books;
 mod closing;
 mod connecting;
 mod publishing;
@@ -91,6 +92,7 @@ struct Share {
     open: u32,
     receipts: Receipts,
     heads: Heads,
+    books: books::Books,
 }
 
 impl Worker {
@@ -116,6 +118,7 @@ impl Worker {
             open: 0,
             receipts: Receipts::new(),
             heads: Heads::default(),
+            books: books::Books::new(&settings),
         };
         let worker = Self {
             connecting: connecting::Ramp::new(start_ns, sources),
@@ -147,7 +150,14 @@ impl Worker {
             self.turn(&events, &mut board)?;
             if self.closing.is_over() {
                 self.share.heads.finish(&mut self.share.receipts);
-                self.post(&mut board.tally);
+                self.post(&mut board);
+                for (index, client) in self.clients.iter().enumerate() {
+                    // Those that were still to come back.
+                    if let Some(publisher) = &client.publisher {
+                        self.share.books.publisher_left(self.share.sender(index as u32), publisher);
+                    }
+                }
+                board.ledger = self.share.ledger();
                 return Ok(());
             }
         }
@@ -178,7 +188,7 @@ impl Worker {
         }
         self.look_at_deadlines(board);
         self.give_up_broken(board);
-        self.post(&mut board.tally);
+        self.post(board);
         Ok(())
     }
 
@@ -272,10 +282,12 @@ impl Worker {
         client.outbox = Default::default();
         client.inbound = None;
         client.ping_pending = false;
+        client.received_bytes = 0;
         let tally = &mut board.tally;
         if let Some(mut publisher) = client.publisher.take() {
             let unwritten = publisher.unwritten.take().map_or(0, |unwritten| unwritten.ends.len() as u64);
             let in_flight = std::mem::take(&mut publisher.window).len() as u64;
+            publisher.unwritten_lost += unwritten;
             tally.unwritten -= unwritten;
             tally.in_flight -= in_flight;
             tally.pub_fail += unwritten.max(in_flight);
@@ -286,6 +298,8 @@ impl Worker {
             } else {
                 self.share.leave_agenda(index);
                 tally.waiting -= publisher.waiting;
+                let sender = self.share.sender(index);
+                self.share.books.publisher_left(sender, &publisher);
             }
         }
         let is_sub = matches!(self.settings.role, RoleSettings::Sub(_));
@@ -320,7 +334,9 @@ impl Worker {
     }
 
     /// Brings the numbers that live elsewhere onto the board.
-    fn post(&mut self, tally: &mut Tally) {
+    fn post(&mut self, board: &mut Board) {
+        board.evidence.append(&mut self.share.books.take_evidence());
+        let tally = &mut board.tally;
         let now_ns = mono_ns();
         if now_ns - self.cpu_read_ns >= CPU_READ_NS {
             self.cpu_read_ns = now_ns;
@@ -346,6 +362,11 @@ impl Share {
     /// The client's number, as in topics and client ids.
     fn number(&self, index: u32) -> u32 {
         self.settings.first_number.wrapping_add(self.global_index(index))
+    }
+
+    /// The client's number as a sender, in the stamps of its payloads.
+    fn sender(&self, index: u32) -> u32 {
+        self.first_sender.wrapping_add(self.global_index(index))
     }
 
     /// Sends what is in `out`; messages in it end at `ends`.

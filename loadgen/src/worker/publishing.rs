@@ -113,6 +113,10 @@ impl Share {
             lanes: lanes.collect(),
             sequence: 0,
             remaining: publish.limit_per_client.unwrap_or(u32::MAX),
+            since_ns: now_ns,
+            offered: 0,
+            acked: 0,
+            unwritten_lost: 0,
             waiting: 0,
             listed: false,
             held_up: false,
@@ -133,6 +137,7 @@ impl Share {
         let (shortest_ns, longest_ns) = publish.random_wait_ns;
         let random = mix(settings.seed ^ mix(u64::from(self.number(index))));
         let start_ns = start_ns + shortest_ns + random % (longest_ns - shortest_ns + 1);
+        publisher.since_ns = start_ns;
         if publish.lanes[0].interval_ns == 0 {
             publisher.lanes[0].cursor = Schedule::flat_out(start_ns);
             self.list_if_able(client, index);
@@ -168,6 +173,7 @@ impl Share {
             }
             publisher.remaining -= 1;
             publisher.waiting += 1;
+            publisher.offered += 1;
             publisher.lanes[lane as usize].waiting += 1;
             tally.offered += 1;
             tally.waiting += 1;
@@ -217,7 +223,7 @@ impl Share {
         }
         let now_ns = mono_ns();
         let was_held_up = std::mem::take(&mut publisher.held_up);
-        let sender = self.first_sender.wrapping_add(index * self.settings.threads as u32 + self.index);
+        let sender = self.sender(index);
         let sent_wall_ns = wall_ns();
         while self.out.len() < BATCH_BYTES && publisher.may_send() {
             let Some((at, due_ns)) = next_due(publisher, now_ns, &self.control, &mut board.tally) else { break };
@@ -265,7 +271,7 @@ impl Share {
         };
         let now_ns = mono_ns();
         let wall_offset_ns = wall_ns().wrapping_sub(now_ns);
-        let sender = self.first_sender.wrapping_add(index * self.settings.threads as u32 + self.index);
+        let sender = self.sender(index);
         let is_old = |flight: &&mut Flight| to_ms(now_ns).wrapping_sub(flight.sent_at_ms) >= interval_ms;
         let mut old = Vec::new();
         for (packet_id, flight) in publisher.window.iter_mut().filter(|(_, flight)| is_old(flight)) {

@@ -55,17 +55,27 @@ impl Share {
         let now_ns = mono_ns();
         let mut used = 0;
         let outcome = loop {
+            let (begin, unverifiable) = (used, board.tally.unverifiable);
             match Frame::split(&bytes[used..], PACKET_MAX) {
                 Ok(Some(frame)) => {
                     used += frame.raw.len();
                     if let Err(reason) = self.on_frame(client, index, &frame, now_ns, board) {
+                        self.keep_evidence(client, index, &reason, begin, bytes);
                         break Err(reason);
+                    }
+                    if board.tally.unverifiable != unverifiable && self.receipts.streams() > 0 {
+                        self.keep_evidence(client, index, "corrupted payload", begin, &bytes[..used]);
                     }
                 }
                 Ok(None) => break Ok(used),
-                Err(error) => break Err(error.to_string()),
+                Err(error) => {
+                    let reason = error.to_string();
+                    self.keep_evidence(client, index, &reason, begin, bytes);
+                    break Err(reason);
+                }
             }
         };
+        client.received_bytes += used as u64;
         if !self.out.is_empty() {
             let sent = self.transmit(client, now_ns, &mut board.tally);
             self.list_if_able(client, index);
@@ -73,6 +83,11 @@ impl Share {
         }
         self.list_if_able(client, index);
         outcome
+    }
+
+    fn keep_evidence(&mut self, client: &Client, index: u32, reason: &str, begin: usize, bytes: &[u8]) {
+        let (number, offset) = (self.number(index), client.received_bytes + begin as u64);
+        self.books.keep_evidence(number, reason, offset, &bytes[begin..]);
     }
 
     fn on_frame(
@@ -90,7 +105,7 @@ impl Share {
             Packet::ConnAck(connack) if client.stage == Stage::Greeting => {
                 self.on_connack(client, index, &connack, now_ns, board)
             }
-            Packet::SubAck(suback) => self.on_suback(client, &suback, now_ns, board),
+            Packet::SubAck(suback) => self.on_suback(client, index, &suback, now_ns, board),
             Packet::PingResp => {
                 client.ping_pending = false;
                 Ok(())
@@ -158,6 +173,7 @@ impl Share {
             }
             Reading::Corrupted => {
                 board.tally.unverifiable += 1;
+                self.books.corrupted(publish.topic);
                 return;
             }
             Reading::Unstamped => {
@@ -167,6 +183,9 @@ impl Share {
         };
         let key = account | u64::from(stamp.sender);
         let arrival = self.receipts.record(key, stamp.sequence);
+        if arrival == Arrival::First {
+            self.books.heard(stamp.sender, publish.topic);
+        }
         self.heads.see(key, &stamp, arrival, client.since_ns, &mut self.receipts);
         if matches!(arrival, Arrival::Duplicated | Arrival::Stale) {
             return;
@@ -207,6 +226,7 @@ impl Share {
         }
         board.series.ack.record(now_ns.saturating_sub(flight.due_ns));
         publisher.window.remove(ack.packet_id);
+        publisher.acked += 1;
         tally.in_flight -= 1;
         tally.acked += 1;
         tally.progress_at_ns = now_ns;

@@ -9,9 +9,10 @@ use std::thread;
 use std::time::Duration;
 
 use mqtt_wire::{Frame, PacketType};
+use nix::sys::signal::Signal;
 use runlog::summary::ReceiveSummary;
 
-use crate::support::{Loadgen, Mosquitto, wait_until};
+use crate::support::{Background, Loadgen, Mosquitto, run, text_of, wait_until};
 
 /// What happens to a frame on its way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -148,6 +149,58 @@ fn each_kind_of_damage_is_counted_exactly() {
     assert_eq!(received.latency_us.count, 340, "each message once");
 }
 
+/// A receiver alone cannot know that the last messages are missing: the sender's ledger tells.
+#[test]
+fn publisher_and_subscriber_reconcile_what_only_both_can_know() {
+    let Some(broker) = Mosquitto::start() else { return };
+    // Of 100 messages on each of two topics: the last five of the first never come, and one is changed on its way.
+    let fate = |n: u64| match n {
+        10 => Fate::Damage,
+        20 => Fate::Repeat,
+        95.. => Fate::Drop,
+        _ => Fate::Pass,
+    };
+    let proxy = Proxy::start(broker.addr, Way::ToClient, PacketType::Publish, fate);
+    let dir = tempfile::TempDir::new().unwrap();
+    let shared = dir.path().join("experiment");
+    let start = |role: &str, addr: SocketAddr, args: &str| {
+        Background::start(&format!(
+            "{role} -h {} -p {} {args} -i 1 --share {} --barrier 4",
+            addr.ip(),
+            addr.port(),
+            shared.display()
+        ))
+    };
+    let damaged = start("sub", proxy.addr, "-c 1 -t rec/1 -q 0");
+    let whole = start("sub", broker.addr, "-c 2 -t rec/2 -q 1");
+    let publishers =
+        [1, 2].map(|topic| start("pub", broker.addr, &format!("-c 1 -t rec/{topic} -q 1 -I 2 -s 64 -L 100")));
+    for publisher in publishers {
+        let end = publisher.finish();
+        assert_eq!(end.status.code(), Some(0), "{}", text_of(&end));
+    }
+    wait_until("all frames have reached the proxy", || proxy.seen.load(Ordering::SeqCst) == 100);
+    thread::sleep(Duration::from_millis(200));
+    for sub in [damaged, whole] {
+        sub.signal(Signal::SIGTERM);
+        let end = sub.finish();
+        assert_eq!(end.status.code(), Some(0), "{}", text_of(&end));
+    }
+    let output = run(&format!("reconcile {} --json -", shared.display()));
+    assert_eq!(output.status.code(), Some(1), "not everything arrived: {}", text_of(&output));
+    let account: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let of = |topic: &str, name: &str| account["topics"][topic][name].as_u64().unwrap();
+    assert_eq!(account["runs"].as_array().unwrap().len(), 4);
+    let sent = ["offered", "attempted", "written", "acked"];
+    assert_eq!(sent.map(|name| of("rec/1", name)), [100; 4]);
+    let got = ["expected", "delivered", "lost", "corrupted", "duplicated", "out_of_order", "unaccounted"];
+    assert_eq!(got.map(|name| of("rec/1", name)), [100, 94, 6, 1, 1, 0, 0]);
+    assert_eq!(got.map(|name| of("rec/2", name)), [200, 200, 0, 0, 0, 0, 0], "two subscribers");
+    assert_eq!(account["overall"]["lost"].as_u64(), Some(6));
+    let text = text_of(&run(&format!("reconcile {}", shared.display())));
+    assert!(text.contains("4 runs, 2 topics") && text.contains("rec/1: ") && !text.contains("rec/2: "), "{text}");
+}
+
 #[test]
 fn the_first_messages_of_a_sender_are_missed_too() {
     let fate = |n: u64| if n < 5 { Fate::Drop } else { Fate::Pass };
@@ -206,4 +259,12 @@ fn bytes_that_are_not_mqtt_end_the_connection_with_a_reason() {
     assert_eq!(end.code, Some(1), "{}", end.output);
     assert_eq!(end.summary.connect.by_reason.values().sum::<u64>(), 2);
     assert_eq!(kept.lock().unwrap().len(), 2);
+    let events = end.events();
+    let evidence: Vec<_> = events.iter().filter(|event| event.name == "evidence").collect();
+    assert_eq!(evidence.len(), 2, "{events:?}");
+    for event in evidence {
+        assert_eq!(event.detail["offset"], 0);
+        let file = end.run_dir().join(event.detail["file"].as_str().unwrap());
+        assert!(std::fs::read(file).unwrap().starts_with(b"HTTP/1.1 400 Bad Request"), "{event:?}");
+    }
 }

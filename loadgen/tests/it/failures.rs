@@ -136,6 +136,24 @@ fn a_preflight_says_what_is_amiss_and_connects_nobody() {
 }
 
 #[test]
+fn stated_expectations_decide_the_exit_code() {
+    let Some(broker) = Mosquitto::start() else { return };
+    let line = format!("pub -h 127.0.0.1 -p {} -c 2 -i 1 -t expect -q 1 -I 1 -L 50", broker.addr.port());
+    let met = run(&format!("{line} --expect acked==50,connected>=2,connect_fail==0,mean<1000s"));
+    assert_eq!(met.status.code(), Some(0), "{}", text_of(&met));
+    assert!(text_of(&met).contains(": met"), "{}", text_of(&met));
+    let unmet = run(&format!("{line} --expect acked>50"));
+    assert_eq!(unmet.status.code(), Some(3), "{}", text_of(&unmet));
+    assert!(text_of(&unmet).contains("expected acked>50: acked is 50"), "{}", text_of(&unmet));
+    // What would fail a run otherwise is allowed where it is expected.
+    let refused = run(&format!("conn -h 127.0.0.1 -p {} -c 3 -i 1 --expect connect_fail==3", free_addr().port()));
+    assert_eq!(refused.status.code(), Some(0), "{}", text_of(&refused));
+    let unknown = run(&format!("{line} --expect speed>1"));
+    assert_eq!(unknown.status.code(), Some(2));
+    assert!(text_of(&unknown).contains("what can be: lost"), "{}", text_of(&unknown));
+}
+
+#[test]
 fn a_run_directory_in_use_is_refused() {
     let dir = tempfile::TempDir::new().unwrap();
     std::fs::write(dir.path().join("something"), "of value").unwrap();

@@ -297,6 +297,43 @@ impl Finished {
     }
 }
 
+/// A running loadgen whose run directory, if any, is the test's business; killed when dropped.
+pub(crate) struct Background(Option<Child>);
+
+impl Background {
+    pub(crate) fn start(args: &str) -> Self {
+        let mut words = args.split_whitespace();
+        let mut command = command(words.next().unwrap());
+        command.args(words).stdout(Stdio::piped()).stderr(Stdio::piped());
+        Self(Some(command.spawn().unwrap()))
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill(Pid::from_raw(self.0.as_ref().expect("not finished yet").id().cast_signed()), signal).unwrap();
+    }
+
+    pub(crate) fn finish(mut self) -> Output {
+        let deadline = Instant::now() + PATIENCE;
+        let mut child = self.0.take().expect("finished once");
+        while child.try_wait().unwrap().is_none() {
+            if Instant::now() > deadline {
+                let _ = child.kill();
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        child.wait_with_output().unwrap()
+    }
+}
+
+impl Drop for Background {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.0.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
 /// Runs loadgen to its end without a run directory.
 pub(crate) fn run(args: &str) -> Output {
     let mut words = args.split_whitespace();
