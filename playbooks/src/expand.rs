@@ -17,7 +17,7 @@ use crate::machine::Machine;
 use crate::plan::{
     Phase, Plan, PlannedBroker, PlannedFile, PlannedPhase, PlannedProcess, PlannedStep, PlannedTarget, ProcessKind,
 };
-use crate::resolve::Side;
+use crate::resolve::{self, Side};
 use crate::template::{Variables, fill};
 use crate::tools::Tools;
 use crate::typed::{Ends, Experiment, Load, Scalar, Span, Start, Step, Tool};
@@ -335,9 +335,17 @@ impl Making<'_> {
         let mut variables = self.variables();
         variables.insert("config".into(), config.clone());
         variables.insert("user".into(), self.machine.user.clone());
+        let exe = self.side.exe.display().to_string();
+        variables.insert("exe".into(), exe.clone());
         let at = || format!("target {}", target.name);
         let filled = |text: &String| fill(text, &variables).with_context(at);
-        let mut argv = vec![self.side.exe.display().to_string()];
+        let mut argv = vec![match &target.start.program {
+            None => exe,
+            Some(program) => resolve::in_path(program)
+                .with_context(|| format!("target {}: {program}, which starts it, is not in PATH", target.name))?
+                .display()
+                .to_string(),
+        }];
         for arg in &target.start.args {
             argv.push(filled(arg)?);
         }

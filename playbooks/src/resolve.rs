@@ -67,12 +67,19 @@ pub(crate) fn find(target: &Target, tools: &Tools) -> Option<PathBuf> {
     if let Some(sibling) = &target.find.sibling {
         return Some(PathBuf::from(tools.path(sibling))).filter(|path| path.is_file());
     }
-    let elsewhere = target.find.folders.iter().map(PathBuf::from).chain([cargo_root(target, tools).join("bin")]);
-    let folders: Vec<PathBuf> = path_folders().chain(elsewhere).collect();
+    let elsewhere = target
+        .find
+        .folders
+        .iter()
+        .map(PathBuf::from)
+        .chain([cache_of(target, tools).join("bin"), cache_of(target, tools).join("node_modules/.bin")]);
+    let in_path = path_folders().filter(|_| !target.find.only_folders);
+    let folders: Vec<PathBuf> = in_path.chain(elsewhere).collect();
     target.find.programs.iter().find_map(|program| in_folders(program, folders.iter()))
 }
 
-fn in_path(program: &str) -> Option<PathBuf> {
+/// A program by name, where PATH has it.
+pub(crate) fn in_path(program: &str) -> Option<PathBuf> {
     in_folders(program, path_folders().collect::<Vec<_>>().iter())
 }
 
@@ -152,6 +159,7 @@ fn ways(target: &Target) -> String {
     let way = |install: &Install| match install {
         Install::Apt { packages, .. } => format!("--yes as root: apt-get install {}", packages.join(" ")),
         Install::Cargo { name, version, .. } => format!("--yes: cargo install {name} --version {version}"),
+        Install::Npm { package, version } => format!("--yes: npm install {package}@{version}"),
     };
     let ways: Vec<String> = target.install.iter().map(way).collect();
     if ways.is_empty() { "install it as its vendor says".into() } else { ways.join(", or ") }
@@ -178,12 +186,13 @@ fn installed(target: &Target, tools: &Tools) -> Result<(PathBuf, String)> {
 fn run_install(install: &Install, target: &Target, tools: &Tools) -> Result<String> {
     match install {
         Install::Apt { packages, service } => apt(packages, service.as_deref()),
+        Install::Npm { package, version } => npm(package, version, target, tools),
         Install::Cargo { name, version, locked, needs, takes } => {
             if let Some(program) = needs.iter().find(|program| in_path(program).is_none()) {
                 bail!("building {name} needs {program}, which is not in PATH");
             }
             eprintln!("installing {name} {version} by cargo: {takes}");
-            let root = cargo_root(target, tools);
+            let root = cache_of(target, tools);
             let program = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
             let mut command = Command::new(program);
             command.args(["install", name, "--version", version, "--root"]).arg(&root);
@@ -194,6 +203,20 @@ fn run_install(install: &Install, target: &Target, tools: &Tools) -> Result<Stri
             Ok(format!("{name} {version} was built from crates.io into {}", root.display()))
         }
     }
+}
+
+/// Installs a package of the npm registry into a folder of its own, without running its scripts.
+fn npm(package: &str, version: &str, target: &Target, tools: &Tools) -> Result<String> {
+    if in_path("npm").is_none() {
+        bail!("npm is not in PATH");
+    }
+    let root = cache_of(target, tools);
+    std::fs::create_dir_all(&root).with_context(|| format!("cannot create {}", root.display()))?;
+    eprintln!("installing {package} {version} by npm into {}", root.display());
+    let mut command = Command::new("npm");
+    command.args(["install", "--no-audit", "--no-fund", "--ignore-scripts", "--prefix"]).arg(&root);
+    checked(command.arg(format!("{package}@{version}")))?;
+    Ok(format!("{package} {version} was installed by npm into {}", root.display()))
 }
 
 /// Installs Debian packages without letting them start a service.
@@ -256,7 +279,7 @@ impl Drop for ServiceGuard {
     }
 }
 
-fn cargo_root(target: &Target, tools: &Tools) -> PathBuf {
+fn cache_of(target: &Target, tools: &Tools) -> PathBuf {
     tools.cache().join(&target.name)
 }
 
@@ -274,12 +297,25 @@ fn checked(command: &mut Command) -> Result<()> {
     Ok(())
 }
 
-/// The first line that the program says of itself, on either stream and with any exit code.
+/// The first line with a number that the program says of itself, on either stream and with any exit code.
 fn version(exe: &Path, target: &Target) -> Option<String> {
-    let output = Command::new(exe).args(&target.version.args).stdin(Stdio::null()).output().ok()?;
+    let mut command = match target.version.command.split_first() {
+        Some((program, args)) => {
+            let mut command = Command::new(program);
+            command.args(args);
+            command
+        }
+        None => {
+            let mut command = Command::new(exe);
+            command.args(&target.version.args);
+            command
+        }
+    };
+    let output = command.stdin(Stdio::null()).output().ok()?;
     let streams = [output.stdout, output.stderr];
     let texts = streams.iter().map(|bytes| String::from_utf8_lossy(bytes).into_owned());
-    texts
-        .flat_map(|text| text.lines().map(str::trim).map(str::to_owned).collect::<Vec<_>>())
-        .find(|line| !line.is_empty())
+    let lines = texts.flat_map(|text| text.lines().map(str::trim).map(str::to_owned).collect::<Vec<_>>());
+    let lines: Vec<String> = lines.filter(|line| !line.is_empty()).collect();
+    // Some draw a banner first.
+    lines.iter().find(|line| line.chars().any(|c| c.is_ascii_digit())).or(lines.first()).cloned()
 }

@@ -166,6 +166,9 @@ pub(crate) struct Find {
     pub(crate) programs: Vec<String>,
     #[serde(default)]
     pub(crate) folders: Vec<String>,
+    /// Not in PATH: there lies something else of that name.
+    #[serde(default)]
+    pub(crate) only_folders: bool,
 }
 
 /// A way to install it, tried only with `--yes`.
@@ -192,19 +195,29 @@ pub(crate) enum Install {
         /// Said before the build begins.
         takes: String,
     },
+    /// A package of the npm registry, into a cache folder of the build.
+    Npm { package: String, version: String },
 }
 
 /// How it tells its version: the first line of the output.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Version {
+    /// Arguments for its program.
+    #[serde(default)]
     pub(crate) args: Vec<String>,
+    /// A whole command instead, where its program does not tell without starting.
+    #[serde(default)]
+    pub(crate) command: Vec<String>,
 }
 
 /// How it is started on `{host}` and `{port}`.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct StartCommand {
+    /// The program that starts it, where that is not its own (which is `{exe}` then): a wrapper, an interpreter.
+    #[serde(default)]
+    pub(crate) program: Option<String>,
     pub(crate) args: Vec<String>,
     #[serde(default)]
     pub(crate) env: BTreeMap<String, String>,

@@ -1,11 +1,12 @@
 //! Real runs, shortened, against real brokers.
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use runlog::{Edge, EventKind, Summary, discover};
 use serde_json::Value;
 
-use crate::support::{IDLE, TRAFFIC, events, experiment_dir, folder_with, output, said, turn};
+use crate::support::{IDLE, TRAFFIC, events, experiment_dir, folder_with, output, playbook, said, turn};
 
 #[test]
 fn ours_against_mosquitto_ends_in_a_report() {
@@ -142,4 +143,48 @@ fn target(name: &str, program: &str) -> String {
         args = []
         "#
     )
+}
+
+/// Stands in for brokers that no package registry here has: checks how it is started as the vendor's documents say, and
+/// accepts connections where it was told to.
+const VENDOR_CHECK: &str = r#"#!/usr/bin/env python3
+import os, re, signal, socket, sys
+name, args = os.path.basename(sys.argv[0]), sys.argv[1:]
+def where():
+    if name == "nanomq":
+        assert args[:2] == ["start", "--conf"] and len(args) == 3, args
+        text = open(args[2]).read()
+        assert text.count("{") == text.count("}") == 2, text
+        return re.search(r'listeners.tcp \{\s+bind = "([0-9.]+):([0-9]+)"', text).groups()
+    assert name == "emqx" and args == ["foreground"], (name, args)
+    assert os.environ["EMQX_LISTENERS__WS__DEFAULT__ENABLE"] == "false"
+    return os.environ["EMQX_LISTENERS__TCP__DEFAULT__BIND"].split(":")
+if args == ["--version"]:
+    print(name, "0.0.0"); sys.exit()
+host, port = where()
+listener = socket.create_server((host, int(port)))
+signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
+held = []
+while True:
+    held.append(listener.accept())
+"#;
+
+#[test]
+fn targets_that_are_not_here_are_started_as_their_vendors_say() {
+    let _turn = turn();
+    for target in ["emqx", "nanomq"] {
+        let folder = folder_with(["ours", target], IDLE);
+        let programs = folder.path().join("bin");
+        std::fs::create_dir(&programs).expect("made");
+        let program = programs.join(target);
+        std::fs::write(&program, VENDOR_CHECK).expect("written");
+        std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).expect("made executable");
+        let path = std::env::join_paths([programs].into_iter().chain(std::env::split_paths(
+            &std::env::var_os("PATH").expect("there is a PATH"),
+        )));
+        let mut command = playbook();
+        command.args(["run", "--no-build", "small.toml"]).env("PATH", path.expect("no colon in it"));
+        let output = command.current_dir(folder.path()).output().expect("the program starts");
+        assert!(output.status.success(), "{target}: {}", said(&output));
+    }
 }
