@@ -99,7 +99,7 @@ pub fn write(dir: &Path, runs: Vec<Run>, options: &Options) -> Result<Written> {
 /// The page alone, of the runs so far; nothing is written.
 ///
 /// # Errors
-/// As [`write`], except writing.
+/// As [`write()`], except writing.
 pub fn page(dir: &Path, runs: Vec<Run>, lang: Lang) -> Result<String> {
     let (figures, home) = figures(dir, runs, &[])?;
     let around = html::Surroundings { dir: home.display().to_string(), siblings: &[], lang };

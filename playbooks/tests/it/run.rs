@@ -179,9 +179,9 @@ fn targets_that_are_not_here_are_started_as_their_vendors_say() {
         let program = programs.join(target);
         std::fs::write(&program, VENDOR_CHECK).expect("written");
         std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).expect("made executable");
-        let path = std::env::join_paths([programs].into_iter().chain(std::env::split_paths(
-            &std::env::var_os("PATH").expect("there is a PATH"),
-        )));
+        let path = std::env::join_paths(
+            [programs].into_iter().chain(std::env::split_paths(&std::env::var_os("PATH").expect("there is a PATH"))),
+        );
         let mut command = playbook();
         command.args(["run", "--no-build", "small.toml"]).env("PATH", path.expect("no colon in it"));
         let output = command.current_dir(folder.path()).output().expect("the program starts");
