@@ -1,6 +1,6 @@
 //! loadgen: many MQTT clients from one process, for load that is planned and not merely produced.
 //!
-//! `conn` connects, `sub` connects and subscribes, `pub` publishes on a schedule; [`bench`] is mqtt-bench. Flags, topic variables and console
+//! `conn` connects, `sub` connects and subscribes, `pub` publishes on a schedule; [`mod@bench`] is mqtt-bench. Flags, topic variables and console
 //! lines are emqtt_bench's, so that scripts and parsers carry over. The load is open-loop: the plan says when each
 //! message is due, latency counts from that moment, and a late send is recorded, never skipped.
 //!

@@ -5,10 +5,10 @@
 //! seconds for every probe that should have gone out in between, not only for the one that was under way (coordinated
 //! omission, METHOD F16). The uncorrected figure, from the actual send, stands beside it.
 //!
-//! The path of a probe: [`session`] says when it is due, by the [`probes`] of its pair; [`wire`] wakes shortly before and
-//! sends it through the publishing [`link`] of the [`pair`]; the subscribing one brings it back; [`probes`] books it,
-//! [`recorder`] files it on another thread, and [`report`] prints the curve. Between the probes, the [`floor`] measures
-//! what the path takes without a broker. The [`library`] does the same through code that is not ours, as a cross-check.
+//! The path of a probe: `session` says when it is due, by the `probes` of its pair; `wire` wakes shortly before and
+//! sends it through the publishing `link` of the `pair`; the subscribing one brings it back; `probes` books it,
+//! `recorder` files it on another thread, and `report` prints the curve. Between the probes, the `floor` measures
+//! what the path takes without a broker. The `library` does the same through code that is not ours, as a cross-check.
 
 mod args;
 mod carrier;

@@ -3,7 +3,7 @@
 //! - [`ci`]: everything that must hold before a change lands, cheapest first, each step timed.
 //! - [`tidy`]: the invariants of ARCHITECTURE.md that no compiler checks.
 //! - [`deps`]: the programs beside cargo that the tests talk to;
-//! - [`bench`]: the broker's cost table.
+//! - [`mod@bench`]: the broker's cost table.
 
 mod bench;
 mod ci;

@@ -27,7 +27,7 @@ pub struct Table {
 
 impl Table {
     /// Reads a file and drops what is damaged: a last line without line end, rows with another number of cells than the
-    /// header, and rows in which a column known as a number ([`columns::kind`]) is none. Empty cells are allowed.
+    /// header, and rows in which a column known as a number ([`crate::columns::kind`]) is none. Empty cells are allowed.
     ///
     /// # Errors
     /// The file cannot be read, is empty, or its header names a column twice or not at all.

@@ -1,5 +1,5 @@
 //! MQTT over WebSocket (MQTT 5.0 section 6, 3.1.1 section 6; [RFC 6455](https://www.rfc-editor.org/rfc/rfc6455)): binary
-//! messages whose borders mean nothing to MQTT. tungstenite makes and reads the frames; the upgrade is in [`upgrade`].
+//! messages whose borders mean nothing to MQTT. tungstenite makes and reads the frames; the upgrade is in `upgrade`.
 
 mod upgrade;
 
