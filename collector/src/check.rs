@@ -69,15 +69,17 @@ fn compare(profile: &Profile, pid: Option<u32>) -> Result<Vec<Item>> {
         let soft = limits.get(name).map(|[soft, _]| soft.as_str());
         items.push(item(&format!("limit {name}"), wanted, soft.ok_or("no such limit")));
     }
-    let present: Vec<&str> = host
-        .interfaces
-        .iter()
-        .flat_map(|interface| &interface.addresses)
-        .map(|address| address.split('/').next().unwrap_or_default())
-        .collect();
+    let present: Vec<&str> =
+        host.interfaces.iter().flat_map(|interface| &interface.addresses).map(String::as_str).collect();
     for address in profile.addresses.all()? {
-        let ok = present.contains(&address.as_str());
-        let observed = if ok { "present" } else { "absent" }.to_owned();
+        let bare = |text: &str| text.split('/').next().unwrap_or_default().to_owned();
+        let found = present.iter().find(|text| bare(text) == bare(&address));
+        let ok = found.is_some_and(|text| *text == address || !address.contains('/'));
+        let observed = match found {
+            Some(text) if !ok => (*text).to_owned(),
+            Some(_) => "present".to_owned(),
+            None => "absent".to_owned(),
+        };
         items.push(Item { name: format!("address {address}"), declared: "present".to_owned(), observed, ok });
     }
     let age_s = process.as_ref().and_then(|process| process.started_wall_ns);

@@ -29,7 +29,7 @@ mod tune;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 /// Samples the counters of this host and of one target process into a run directory; checks and sets the host's kernel
 /// settings before that.
@@ -54,7 +54,7 @@ enum Command {
 const DIFFERENT: u8 = 3;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = command_line();
     let done = match &cli.command {
         None => run::run(&cli.sample).map(|()| true),
         Some(Command::Check(args)) => check::check(args),
@@ -70,10 +70,20 @@ fn main() -> ExitCode {
     }
 }
 
+/// What was typed. The guide's variables stand for flags of a run of samples alone: `check` and `tune` do not look at them, so
+/// that a script that has `PID` set to nothing yet can still prepare its host.
+fn command_line() -> Cli {
+    let mut command = Cli::command();
+    let first = std::env::args_os().nth(1);
+    if first.is_some_and(|first| command.find_subcommand(&first).is_some()) {
+        command = command.mut_args(|arg| arg.env(None::<&str>));
+    }
+    let matches = command.get_matches();
+    Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+}
+
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
@@ -50,7 +50,8 @@ pub(crate) struct AtLeast {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Addresses {
-    /// Each one, or a range of IPv4 addresses such as `10.0.0.1-10.0.0.9`.
+    /// Each one, with its prefix length (`2001:db8::1/64`) where that matters, or a range of IPv4 addresses such as
+    /// `10.0.0.1-10.0.0.9`.
     pub(crate) present: Vec<String>,
 }
 
@@ -130,8 +131,7 @@ impl Addresses {
         let mut all = Vec::new();
         for entry in &self.present {
             let Some((first, last)) = entry.split_once('-') else {
-                entry.parse::<std::net::IpAddr>().with_context(|| format!("{entry:?} is no address"))?;
-                all.push(entry.clone());
+                all.push(canonical(entry).with_context(|| format!("{entry:?} is no address"))?);
                 continue;
             };
             let parse = |text: &str| text.trim().parse::<Ipv4Addr>().with_context(|| format!("{entry:?} is no range"));
@@ -143,6 +143,19 @@ impl Addresses {
         }
         Ok(all)
     }
+}
+
+/// An address as this host's are written, with a prefix length only where one was given.
+fn canonical(entry: &str) -> Result<String> {
+    let (address, prefix) = entry.split_once('/').map_or((entry, None), |(address, prefix)| (address, Some(prefix)));
+    let address: IpAddr = address.trim().parse()?;
+    let Some(prefix) = prefix else { return Ok(address.to_string()) };
+    let bits: u8 = prefix.parse().context("the prefix length is no number")?;
+    let bits_max = if address.is_ipv4() { 32 } else { 128 };
+    if bits > bits_max {
+        bail!("a prefix length is at most {bits_max}");
+    }
+    Ok(format!("{address}/{bits}"))
 }
 
 const RANGE_MAX: u32 = 4_096;
@@ -172,6 +185,13 @@ mod tests {
     }
 
     #[test]
+    fn addresses_are_written_as_the_host_writes_them() {
+        let present = ["FD00:0::1/64", "fd00::2", "192.0.2.1/24", "10.0.0.1-10.0.0.2"].map(str::to_owned).into();
+        let all = Addresses { present }.all().unwrap();
+        assert_eq!(all, ["fd00::1/64", "fd00::2", "192.0.2.1/24", "10.0.0.1", "10.0.0.2"]);
+    }
+
+    #[test]
     fn wishes_and_what_meets_them() {
         assert!(Wanted::Text("4096 4096 1".to_owned()).is_met_by("4096\t4096\t1\n"));
         assert!(!Wanted::Text("4096 4096 1".to_owned()).is_met_by("4096 4096 10"));
@@ -190,6 +210,7 @@ mod tests {
             ("[sysctl]\n\"../../etc/passwd\" = 3", "no name of a sysctl"),
             ("[addresses]\npresent = [\"10.0.0.9-10.0.0.1\"]", "no range"),
             ("[addresses]\npresent = [\"eth0\"]", "no address"),
+            ("[addresses]\npresent = [\"fd00::1/129\"]", "at most 128"),
         ] {
             fs::write(&path, text).unwrap();
             let error = format!("{:#}", Profile::load(path.to_str().unwrap()).unwrap_err());

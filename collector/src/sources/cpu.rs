@@ -110,6 +110,29 @@ fn core_ticks(core: &CpuTime) -> [u64; CORE_CLASSES.len()] {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sources::captured::{assert_cells, captured};
+
+    #[test]
+    fn files_of_several_kernels() {
+        for (kernel, ctxt, intr, [net_tx, net_rx], [user, system, idle, softirq]) in [
+            ("6.1", 1_456, 1_740, [0, 82], [108, 208, 395, 4]),
+            ("6.18", 21_963_648, 8_738_768, [226, 84_081_133], [151_101, 154_386, 566_904, 22_689]),
+        ] {
+            let mut row = Row::default();
+            fill(&captured(kernel, "stat"), &mut row).unwrap();
+            let cells = [
+                (columns::CTXT, ctxt),
+                (columns::INTR, intr),
+                (columns::SOFTIRQ_NET_TX, net_tx),
+                (columns::SOFTIRQ_NET_RX, net_rx),
+                (columns::CPU_USER_TICKS, user),
+                (columns::CPU_SYSTEM_TICKS, system),
+                (columns::CPU_IDLE_TICKS, idle),
+                (columns::CPU_SOFTIRQ_TICKS, softirq),
+            ];
+            assert_cells(&row, &cells);
+        }
+    }
 
     #[test]
     fn text_of_a_kernel_6_8() {

@@ -85,6 +85,28 @@ fn fill_sockstat(text: &str, row: &mut Row) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sources::captured::{assert_cells, captured};
+
+    #[test]
+    fn sockstat_of_several_kernels() {
+        for (kernel, used, [inuse, tw, alloc, mem, inuse6]) in
+            [("6.1", 1, [0, 5, 1, 0, 1]), ("6.18", 9_626, [9_055, 6, 9_612, 280, 0])]
+        {
+            let mut row = Row::default();
+            fill_sockstat(&captured(kernel, "net_sockstat"), &mut row);
+            fill_sockstat(&captured(kernel, "net_sockstat6"), &mut row);
+            let cells = [
+                (columns::SOCK_USED, used),
+                (columns::SOCK_TCP_INUSE, inuse),
+                (columns::SOCK_TCP_ORPHAN, 0),
+                (columns::SOCK_TCP_TW, tw),
+                (columns::SOCK_TCP_ALLOC, alloc),
+                (columns::SOCK_TCP_MEM_PAGES, mem),
+                (columns::SOCK_TCP6_INUSE, inuse6),
+            ];
+            assert_cells(&row, &cells);
+        }
+    }
 
     #[test]
     fn sockstat_with_a_million_connections() {

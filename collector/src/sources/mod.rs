@@ -1,6 +1,8 @@
 //! What a sample is made of: one file per group of counters, all of one shape. A source opens its files once and fills
 //! its columns at each sample; adding one means copying the nearest.
 
+#[cfg(test)]
+mod captured;
 mod cgroup;
 mod cpu;
 mod memory;

@@ -101,6 +101,7 @@ fn fill_softnet(text: &str, row: &mut Row) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sources::captured::{assert_cells, captured};
 
     #[test]
     fn one_of_several_interfaces() {
@@ -128,26 +129,30 @@ mod tests {
     }
 
     #[test]
-    fn conntrack_goes_by_name() {
-        // Linux 6.18 (no `expect_new` before, `clashres` new) and 4.19 (`searched` first).
-        let new = "entries  clashres found new invalid ignore delete chainlength insert insert_failed drop early_drop\n\
-                   00000000  00000000 00000000 00000000 00000000 00000000 00000000 00000000 00000000 0000000a 00000001 00000000\n\
-                   00000000  00000000 00000000 00000000 00000000 00000000 00000000 00000000 00000000 00000001 00000002 00000000\n";
-        let old = "entries  searched found new invalid ignore delete delete_list insert insert_failed drop early_drop\n\
-                   0000000b  00000000 00000000 00000000 00000008 00000d2f 00000000 00000000 00000000 00000004 00000005 00000000\n";
-        for (text, drop, failed) in [(new, 3, 11), (old, 5, 4)] {
+    fn conntrack_of_several_kernels() {
+        for (kernel, drop, failed) in [("4.19", 3, 11), ("5.10", 5, 4), ("6.1", 0, 0), ("6.18", 0, 0)] {
             let mut row = Row::default();
-            fill_conntrack(text, &mut row);
-            assert_eq!(row.get(columns::CONNTRACK_DROP), Some(drop));
-            assert_eq!(row.get(columns::CONNTRACK_INSERT_FAILED), Some(failed));
+            fill_conntrack(&captured(kernel, "nf_conntrack"), &mut row);
+            assert_cells(&row, &[(columns::CONNTRACK_DROP, drop), (columns::CONNTRACK_INSERT_FAILED, failed)]);
         }
     }
 
     #[test]
-    fn softnet_lines_are_hex_and_summed() {
-        let text = "00000298 00000001 00000010 00000000\n00006c60 0000000f 00000003 00000000\n";
-        let mut row = Row::default();
-        fill_softnet(text, &mut row);
-        assert_eq!((row.get(columns::SOFTNET_DROPPED), row.get(columns::SOFTNET_SQUEEZED)), (Some(16), Some(19)));
+    fn softnet_of_several_kernels_is_hex_and_summed() {
+        for (kernel, processed, dropped, squeezed) in [
+            ("4.19", 0x6c60 + 0x298, 16, 19),
+            ("5.10", 0x6c60 + 0x298, 16, 19),
+            ("6.1", 0x47 + 0x58, 0, 1),
+            ("6.18", 0x02b8_103d + 0x02d2_0ea7, 0xcbb + 0x4be, 0xb + 4),
+        ] {
+            let mut row = Row::default();
+            fill_softnet(&captured(kernel, "net_softnet_stat"), &mut row);
+            let cells = [
+                (columns::SOFTNET_PROCESSED, processed),
+                (columns::SOFTNET_DROPPED, dropped),
+                (columns::SOFTNET_SQUEEZED, squeezed),
+            ];
+            assert_cells(&row, &cells);
+        }
     }
 }

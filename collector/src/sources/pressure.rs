@@ -61,12 +61,19 @@ fn total_us(text: &str, prefix: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sources::captured::captured;
 
     #[test]
-    fn text_of_old_and_new_kernels() {
-        let old = "some avg10=18.73 avg60=22.72 avg300=17.42 total=124211113\n";
-        let new = "some avg10=0.00 avg60=0.00 avg300=0.00 total=5\nfull avg10=0.00 avg60=0.00 avg300=0.00 total=3\n";
-        assert_eq!((total_us(old, "some "), total_us(old, "full ")), (Some(124_211_113), None));
-        assert_eq!((total_us(new, "some "), total_us(new, "full ")), (Some(5), Some(3)));
+    fn files_of_several_kernels() {
+        for (kernel, file, some, full) in [
+            ("5.10", "pressure_cpu", 124_211_113, None),
+            ("6.1", "pressure_cpu", 538_340, Some(0)),
+            ("6.18", "pressure_cpu", 2_489_034_653, Some(0)),
+            ("6.18", "pressure_memory", 5_639_700, Some(2_443_189)),
+            ("6.18", "pressure_io", 37_120_229, Some(10_929_560)),
+        ] {
+            let text = captured(kernel, file);
+            assert_eq!((total_us(&text, "some "), total_us(&text, "full ")), (Some(some), full), "{kernel} {file}");
+        }
     }
 }

@@ -314,18 +314,32 @@ fn rollup_kb(rollup: &str, key: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sources::captured::captured;
+
+    #[test]
+    fn a_process_on_several_kernels() {
+        // Name, state, minor faults, ticks in user mode, threads.
+        for (kernel, name, state, [minflt, utime, threads]) in
+            [("6.1", "sleep", 'S', [112, 100, 1]), ("6.18", "python3", 'R', [1_927, 7, 1])]
+        {
+            let stat = Stat::from_read(captured(kernel, "pid_stat").as_bytes()).unwrap();
+            assert_eq!((stat.comm.as_str(), stat.state, is_living(&stat)), (name, state, true));
+            assert_eq!([stat.minflt, stat.utime, stat.num_threads as u64], [minflt, utime, threads]);
+        }
+    }
 
     #[test]
     fn switches_of_a_thread() {
-        let status =
-            "Name:\tbroker\nCpus_allowed_list:\t0-1\nvoluntary_ctxt_switches:\t150\nnonvoluntary_ctxt_switches:\t7\n";
-        assert_eq!(context_switches(status), Some([150, 7]));
+        assert_eq!(context_switches(&captured("6.1", "pid_status")), Some([3, 8]));
+        assert_eq!(context_switches(&captured("6.18", "pid_status")), Some([272, 35]));
         assert_eq!(context_switches("Name:\tvoluntary\n"), None);
     }
 
     #[test]
-    fn rollup() {
-        let text = "5600-7ffc ---p 00000000 00:00 0  [rollup]\nRss:    1234 kB\nPss:     900 kB\nPss_Dirty: 5 kB\nAnonymous:  77 kB\n";
-        assert_eq!((rollup_kb(text, "Pss:"), rollup_kb(text, "Anonymous:")), (Some(900), Some(77)));
+    fn rollups_of_several_kernels() {
+        for (kernel, pss, anonymous) in [("4.19", 900, 77), ("6.1", 487, 48), ("6.18", 9_237, 6_868)] {
+            let text = captured(kernel, "pid_smaps_rollup");
+            assert_eq!((rollup_kb(&text, "Pss:"), rollup_kb(&text, "Anonymous:")), (Some(pss), Some(anonymous)));
+        }
     }
 }

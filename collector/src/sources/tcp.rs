@@ -79,6 +79,43 @@ const NETSTAT: [(&str, &str); 11] = [
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sources::captured::{assert_cells, captured};
+
+    #[test]
+    fn files_of_several_kernels() {
+        let of = |kernel| {
+            let mut row = Row::default();
+            fill(&captured(kernel, "net_snmp"), "Tcp:", &SNMP, &mut row).unwrap();
+            fill(&captured(kernel, "net_netstat"), "TcpExt:", &NETSTAT, &mut row).unwrap();
+            let absent = SNMP.iter().chain(&NETSTAT).filter(|(_, column)| row.get(column).is_none()).count();
+            assert_eq!(absent, 0, "every counter is known to Linux {kernel}");
+            row
+        };
+        let opens = |active, passive, fails| {
+            [columns::TCP_ACTIVE_OPENS, columns::TCP_PASSIVE_OPENS, columns::TCP_ATTEMPT_FAILS]
+                .into_iter()
+                .zip([active, passive, fails])
+                .collect::<Vec<_>>()
+        };
+        assert_cells(&of("6.1"), &opens(6, 5, 1));
+        let row = of("6.18");
+        assert_cells(&row, &opens(1_168_043, 1_154_966, 8_883));
+        let cells = [
+            (columns::TCP_ESTAB_RESETS, 1_636_782),
+            (columns::TCP_ESTAB, 9_101),
+            (columns::TCP_INSEGS, 92_914_288),
+            (columns::TCP_OUTSEGS, 92_729_169),
+            (columns::TCP_RETRANSSEGS, 181_201),
+            (columns::TCP_IN_ERRS, 845),
+            (columns::TCP_OUT_RSTS, 855_371),
+            (columns::TCP_LISTEN_OVERFLOWS, 192_310),
+            (columns::TCP_TIMEOUTS, 137_734),
+            (columns::TCP_SYN_RETRANS, 60_985),
+            (columns::TCP_SYNCOOKIES_SENT, 33_149),
+            (columns::TCP_BACKLOG_DROP, 0),
+        ];
+        assert_cells(&row, &cells);
+    }
 
     #[test]
     fn counters_go_by_name_not_by_place() {

@@ -117,6 +117,13 @@ fn a_target_that_is_replaced_is_followed() {
     assert_eq!(restarted.detail["old_pid"], first.pid());
     assert_eq!(collected.summary().restarts, 1);
     assert_eq!(collected.last(columns::PROC_COUNT), Some(1));
+    let restarts: Vec<u64> = collected.column(columns::PROC_RESTARTS).into_iter().map(Option::unwrap).collect();
+    assert!(restarts.is_sorted() && restarts[0] == 0 && restarts.last() == Some(&1), "{restarts:?}");
+    let pids = collected.column(columns::PROC_PID);
+    assert_eq!((pids[0], *pids.last().unwrap()), (Some(first.pid().into()), Some(second.pid().into())));
+    // While nobody lives there is no process id.
+    let living = |pid: &Option<u64>| pid.is_none_or(|pid| [first.pid(), second.pid()].map(u64::from).contains(&pid));
+    assert!(pids.iter().all(living) && pids.contains(&None), "{pids:?}");
 }
 
 #[test]

@@ -14,7 +14,7 @@ about = "two namespaced settings, one absent one"
 [limits]
 "Max open files" = { min = 16 }
 [addresses]
-present = ["127.0.0.1", "192.0.2.1-192.0.2.2"]
+present = ["127.0.0.1", "192.0.2.1-192.0.2.2", "::1/128", "::1/64"]
 [clean]
 time_wait_max = 0
 "#;
@@ -74,6 +74,8 @@ fn differences_are_told_and_end_with_3() {
         ("limit Max open files", "ok"),
         ("address 127.0.0.1", "ok"),
         ("address 192.0.2.2", "DIFFERENT"),
+        ("address ::1/128", "ok"),
+        ("address ::1/64", "DIFFERENT"),
         ("TIME_WAIT", "ok"),
     ] {
         assert!(line(name).starts_with(mark), "{}", line(name));
@@ -83,11 +85,30 @@ fn differences_are_told_and_end_with_3() {
     let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     let item = report["items"].as_array().unwrap().iter().find(|item| item["name"] == "net.core.somaxconn").unwrap();
     assert_eq!((item["ok"].as_bool(), item["observed"].as_str()), (Some(true), Some("4321")));
-    assert_eq!(
-        (output.status.code(), report["ok"].as_bool()),
-        (Some(3), Some(false)),
-        "two addresses are still absent"
-    );
+    assert_eq!((output.status.code(), report["ok"].as_bool()), (Some(3), Some(false)), "addresses are still absent");
+    assert_eq!(report["differences"], 4, "{report:#}");
+    assert!(item["declared"] == "4321" && report["profile"].as_str().unwrap().ends_with("p.toml"));
+}
+
+#[test]
+fn the_exit_code_tells_agreement_from_difference_from_error() {
+    let directory = tempfile::tempdir().unwrap();
+    // The guide's variables stand in the environment of its scripts, also for `check` and `tune`, which do not read them.
+    let script = "
+        export PID= PORT= INTERFACE= DURATION_SEC= INTERVAL_SEC= EXP_TAG=
+        cd \"$1\"
+        printf '[sysctl]\\n\"net.core.somaxconn\" = \"77\"\\n' >p.toml
+        code() { set +e; \"$@\" >>out 2>>err; echo $?; set -e; }
+        code \"$0\" check --profile p.toml
+        code \"$0\" tune --profile p.toml
+        code \"$0\" tune --profile p.toml --apply --save before.json
+        code \"$0\" check --profile p.toml --json
+        code \"$0\" check --profile no-such
+        code \"$0\" check --profile p.toml --pid 4194304";
+    let output = in_namespace(script, directory.path());
+    let told = || fs::read_to_string(directory.path().join("err")).unwrap_or_default();
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "3\n0\n0\n0\n1\n1\n", "{}{}", stderr(&output), told());
+    assert!(told().contains("no-such") && told().contains("no process 4194304"), "{}", told());
 }
 
 #[test]

@@ -3,10 +3,11 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use runlog::columns;
 
-use crate::support::{Collector, Target, wait_for_rows};
+use crate::support::{Collector, Target, wait_for, wait_for_rows};
 
 #[test]
 fn the_echo_answers_while_samples_are_taken() {
@@ -35,6 +36,47 @@ fn the_echo_answers_while_samples_are_taken() {
     assert!(latency.value.iter().all(|interval| interval.tag.as_deref() == Some("canary")));
     assert!(logged >= woken, "{logged} wake-ups logged, {woken} in rows");
 }
+
+#[test]
+fn a_stall_shows_in_its_column_and_in_the_log() {
+    // All threads of the collector stand still, as they do when the host's hypervisor does.
+    let mut collector =
+        Collector::new(&["--role", "prober", "--iface", "lo", "--interval", "20ms", "--canary", "10ms"]);
+    let child = collector.command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let signal = |signal: &str| {
+        assert!(Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap().success());
+    };
+    wait_for_rows(collector.out.path(), 5);
+    signal("-STOP");
+    let state = || std::fs::read_to_string(format!("/proc/{}/stat", child.id())).unwrap();
+    wait_for("stop", || state().contains(") T ").then_some(()));
+    let stopped = Instant::now();
+    std::thread::sleep(STALL);
+    let stall_us = stopped.elapsed().as_micros() as u64;
+    let rows = wait_for_rows(collector.out.path(), 5).raw().unwrap().rows;
+    signal("-CONT");
+    wait_for_rows(collector.out.path(), rows + 5);
+    signal("-TERM");
+    let collected = collector.collected(&child.wait_with_output().unwrap());
+
+    // Its period is 10 ms: a stall is seen but for the time to the wake-up that first misses its moment.
+    let seen_us = stall_us - 10_000;
+    let late_us: Vec<u64> = collected.column(columns::CANARY_LATE_US_MAX).into_iter().map(Option::unwrap).collect();
+    assert!(late_us.iter().any(|late| *late >= seen_us), "{late_us:?} us, a stall of {stall_us} us");
+    let intervals = collected.run.latency().unwrap().value;
+    let max_ns = intervals.iter().map(|interval| interval.histogram.max()).max().unwrap();
+    // Three digits.
+    assert!(max_ns >= seen_us * 999, "{max_ns} ns in the log, a stall of {stall_us} us");
+    // Every planned moment within it counts, not one.
+    let half_ns = stall_us * 1_000 / 2;
+    let late: u64 = intervals.iter().map(|each| each.histogram.count_between(half_ns, u64::MAX)).sum();
+    assert!(late >= stall_us / 10_000 / 2 - 2, "{late} wake-ups late by half of it");
+    let summary = collected.summary();
+    assert!(summary.missed_ticks >= stall_us / 20_000 - 2, "{} ticks missed", summary.missed_ticks);
+}
+
+/// Far more than a busy machine makes a thread wait.
+const STALL: Duration = Duration::from_millis(1_500);
 
 #[test]
 fn the_target_process_by_process_and_thread_by_thread() {

@@ -191,8 +191,11 @@ fn addresses() -> Vec<(String, String)> {
             (_, Some(v6)) => v6.ip().to_string(),
             _ => return None,
         };
-        let mask = entry.netmask.and_then(|mask| Some(u32::from(mask.as_sockaddr_in()?.ip()).count_ones()));
-        Some((entry.interface_name, mask.map_or(ip.clone(), |bits| format!("{ip}/{bits}"))))
+        let prefix = entry.netmask.and_then(|mask| match (mask.as_sockaddr_in(), mask.as_sockaddr_in6()) {
+            (Some(v4), _) => Some(u32::from(v4.ip()).count_ones()),
+            (_, v6) => v6.map(|v6| u128::from(v6.ip()).count_ones()),
+        });
+        Some((entry.interface_name, prefix.map_or(ip.clone(), |bits| format!("{ip}/{bits}"))))
     };
     list.filter_map(text).collect()
 }
