@@ -177,7 +177,7 @@ fn counted(act: impl FnOnce(&[String]) -> Result<()>) -> Result<u64> {
 
 /// Bursts in lockstep through the broker.
 fn drive(wrapper: &[String], broker: &Path, scenario: &Scenario, bursts: u64) -> Result<()> {
-    let broker = Target::Ours(Some(1)).start_under(wrapper, broker)?;
+    let broker = Target::Ours(Some(1), false).start_under(wrapper, broker)?;
     let mut driver = Driver::new(broker.address, 256)?;
     for subscriber in driver.connect_all(scenario.subscribers, 0)? {
         driver.subscribe(subscriber, TOPIC, scenario.qos)?;

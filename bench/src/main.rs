@@ -58,7 +58,8 @@ struct RunArguments {
     /// Show the rows and what each is to reach
     #[arg(long)]
     list: bool,
-    /// Brokers, in the order of each round: floor, ours, ours:WORKERS, mosquitto
+    /// Brokers, in the order of each round: floor, ours, ours:WORKERS, ours:WORKERS:apart (a thread for each from the
+    /// beginning), mosquitto
     #[arg(long, value_delimiter = ',', default_value = "floor,ours,mosquitto")]
     targets: Vec<Target>,
     /// How often each row runs against each target
@@ -130,6 +131,8 @@ fn run(arguments: &RunArguments) -> Result<bool> {
                 eprintln!("round {round} of {}: {} against {target}", arguments.rounds, row.name);
                 let figures = row.measure(target, &setting);
                 let figures = figures.with_context(|| format!("{} against {target}", row.name))?;
+                // A long run that is cut has told what it had.
+                eprintln!("  {}", table::listed(&figures));
                 table.add(row.name, target, round, figures)?;
             }
         }

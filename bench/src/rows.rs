@@ -9,6 +9,7 @@ use topic_index::FilterIndex;
 
 use crate::driver::Driver;
 use crate::hold::Held;
+use crate::table::short;
 use crate::target::{Running, Target, counter};
 
 /// One row.
@@ -191,7 +192,7 @@ impl Row {
     /// Whether the row makes sense for a target.
     pub(crate) fn applies_to(&self, target: &Target) -> bool {
         match self.work {
-            Work::Index => matches!(target, Target::Ours(_)),
+            Work::Index => matches!(target, Target::Ours(..)),
             // The floor has no QoS 2, no keep-alive and no bound on what waits for a slow consumer.
             Work::Flow(Flow { qos: QoS::ExactlyOnce, .. }) | Work::SlowConsumer(_) | Work::Vanish(true) => {
                 *target != Target::Floor
@@ -222,7 +223,7 @@ impl Row {
             Work::Index => unreachable!("done above"),
         };
         let log = broker.stop()?;
-        let counters = ["dropped_slow_qos0", "dropped_queue_full", "dropped_memory", "publisher_pauses"];
+        let counters = ["dropped_slow_qos0", "dropped_queue_full", "dropped_memory", "publisher_pauses", "worker_pauses"];
         figures.extend(counters.iter().filter_map(|&name| Some((name, counter(&log, name).filter(|&n| n > 0.0)?))));
         Ok(figures)
     }
@@ -341,11 +342,16 @@ fn flood(broker: &Running, seconds: f64) -> Result<Figures> {
         Ok(())
     })?;
     let (best, worst) = rates.iter().fold((0.0_f64, f64::INFINITY), |(best, worst), &n| (best.max(n), worst.min(n)));
+    eprintln!("  second by second: {}", rates.iter().copied().map(short).collect::<Vec<_>>().join(" "));
+    // What the flood needed for a moment is given back by then.
+    driver.pump(Duration::from_secs(2))?;
+    std::thread::sleep(Duration::from_secs(1));
     let settled = rss.get(rss.len() / 6).copied().unwrap_or_default();
     Ok(vec![
         ("out_per_s", driver.seen.received as f64 / seconds),
         ("worst_second_of_best", worst / best),
         ("rss_mib", rss.iter().copied().fold(0.0, f64::max)),
+        ("rss_after_mib", broker.rss_bytes()? as f64 / MIB),
         ("rss_growth_mib", rss.last().copied().unwrap_or_default() - settled),
         ("delivered_share", driver.seen.received as f64 / (driver.seen.sent * prepared.receivers as u64) as f64),
     ])

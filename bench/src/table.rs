@@ -68,7 +68,7 @@ impl Table {
 
     /// Whether every goal that can be judged was reached by our broker.
     pub(crate) fn all_reached(&self, rows: &[&'static Row]) -> bool {
-        let ours = || self.targets.iter().filter(|target| matches!(target, Target::Ours(_)));
+        let ours = || self.targets.iter().filter(|target| matches!(target, Target::Ours(..)));
         rows.iter().all(|row| {
             row.goals.iter().all(|goal| ours().all(|target| self.reached(row.name, target, goal) != Some(false)))
         })
@@ -111,7 +111,7 @@ impl Table {
     }
 
     fn verdict(&self, row: &'static str, goal: &Goal) -> String {
-        let ours = self.targets.iter().filter(|target| matches!(target, Target::Ours(_)));
+        let ours = self.targets.iter().filter(|target| matches!(target, Target::Ours(..)));
         let verdicts = ours.map(|target| match self.reached(row, target, goal) {
             Some(true) => "reached",
             Some(false) => "MISSED",
@@ -119,6 +119,11 @@ impl Table {
         });
         format!("{goal}: {}", verdicts.collect::<Vec<_>>().join(", "))
     }
+}
+
+/// Names and values in one line.
+pub(crate) fn listed(figures: &Figures) -> String {
+    figures.iter().map(|&(name, value)| format!("{name} {}", short(value))).collect::<Vec<_>>().join(", ")
 }
 
 fn median(values: &[f64]) -> f64 {
@@ -129,7 +134,7 @@ fn median(values: &[f64]) -> f64 {
 }
 
 /// Three digits are all that such a measurement is good for.
-fn short(value: f64) -> String {
+pub(crate) fn short(value: f64) -> String {
     match value.abs() {
         size if size >= 1e6 => format!("{:.2}M", value / 1e6),
         size if size >= 1e4 => format!("{:.0}k", value / 1e3),
@@ -147,7 +152,7 @@ mod tests {
     #[test]
     fn goals_are_judged_by_medians_and_by_the_floor_of_the_same_run() {
         let row = ROWS.iter().find(|row| row.name == "fan-q0").unwrap();
-        let targets = [Target::Floor, Target::Ours(None)];
+        let targets = [Target::Floor, Target::Ours(None, false)];
         let mut table = Table::new(&targets, None).unwrap();
         assert!(table.all_reached(&[row]), "nothing was measured, nothing was missed");
         for (round, (floor, ours)) in [(1.0, 9.0), (1.0, 1.3), (2.0, 1.3)].into_iter().enumerate() {
@@ -166,6 +171,7 @@ mod tests {
     #[test]
     fn figures_are_short() {
         let shown: Vec<String> = [4_123_456.0, 12_345.0, 1_234.0, 12.34, 0.1234, 0.0].map(short).into();
+        assert_eq!(listed(&vec![("a_us", 12_345.0), ("b", 0.5)]), "a_us 12k, b 0.50");
         assert_eq!(shown, ["4.12M", "12k", "1234", "12.3", "0.12", "0"]);
     }
 }

@@ -17,8 +17,8 @@ use tempfile::TempDir;
 pub(crate) enum Target {
     /// The zero of the scale.
     Floor,
-    /// Our broker, with its default number of workers or this one.
-    Ours(Option<usize>),
+    /// Our broker, with its default number of workers or this one; `true`: each in a thread of its own from the beginning.
+    Ours(Option<usize>, bool),
     /// Eclipse Mosquitto from `PATH`, its limits and Nagle's algorithm off.
     Mosquitto,
 }
@@ -75,11 +75,16 @@ impl Target {
                 command.args(["floor", &address.port().to_string()]);
                 command
             }
-            Self::Ours(workers) => {
+            Self::Ours(workers, apart) => {
                 let mut command = Command::new(broker);
                 command.args(["--listen", &format!("tcp://{address}")]);
                 if let Some(workers) = workers {
                     command.args(["--workers", &workers.to_string()]);
+                }
+                if *apart {
+                    let file = folder.join("broker.toml");
+                    std::fs::write(&file, "spread = \"always\"\n")?;
+                    command.arg("--config").arg(file);
                 }
                 command
             }
@@ -192,13 +197,14 @@ impl FromStr for Target {
     fn from_str(text: &str) -> Result<Self, String> {
         match text.split_once(':') {
             None if text == "floor" => Ok(Self::Floor),
-            None if text == "ours" => Ok(Self::Ours(None)),
+            None if text == "ours" => Ok(Self::Ours(None, false)),
             None if text == "mosquitto" => Ok(Self::Mosquitto),
             Some(("ours", workers)) => {
-                let workers = workers.parse().map_err(|_| format!("`{workers}` is no number of workers"))?;
-                Ok(Self::Ours(Some(workers)))
+                let (count, apart) = workers.strip_suffix(":apart").map_or((workers, false), |count| (count, true));
+                let count = count.parse().map_err(|_| format!("`{count}` is no number of workers"))?;
+                Ok(Self::Ours(Some(count), apart))
             }
-            _ => Err(format!("no target `{text}`; there are: floor, ours, ours:WORKERS, mosquitto")),
+            _ => Err(format!("no target `{text}`; there are: floor, ours, ours:WORKERS, ours:WORKERS:apart, mosquitto")),
         }
     }
 }
@@ -207,8 +213,9 @@ impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Floor => f.write_str("floor"),
-            Self::Ours(None) => f.write_str("ours"),
-            Self::Ours(Some(workers)) => write!(f, "ours:{workers}"),
+            Self::Ours(None, _) => f.write_str("ours"),
+            Self::Ours(Some(workers), false) => write!(f, "ours:{workers}"),
+            Self::Ours(Some(workers), true) => write!(f, "ours:{workers}:apart"),
             Self::Mosquitto => f.write_str("mosquitto"),
         }
     }
@@ -229,7 +236,7 @@ mod tests {
 
     #[test]
     fn targets_are_read_as_they_are_shown() {
-        for text in ["floor", "ours", "ours:3", "mosquitto"] {
+        for text in ["floor", "ours", "ours:3", "ours:2:apart", "mosquitto"] {
             assert_eq!(text.parse::<Target>().unwrap().to_string(), text);
         }
         assert!("emqx".parse::<Target>().unwrap_err().contains("there are: floor"));

@@ -53,8 +53,6 @@ figures! {
     dropped_slow_qos0,
     /// QoS 0 messages dropped because the session was not connected.
     dropped_offline_qos0,
-    /// QoS 0 messages dropped because another worker's mailbox was full.
-    dropped_mailbox_qos0,
     /// QoS 1 and 2 messages dropped because the session's queue was full.
     dropped_queue_full,
     /// Messages dropped, and subscriptions refused, because memory was short.
@@ -67,6 +65,8 @@ figures! {
     dropped_retained_full,
     /// Times that a publisher was paused for a consumer that did not keep up.
     publisher_pauses,
+    /// Times that a publisher was paused for a worker that did not keep up.
+    worker_pauses,
 }
 
 figures! {

@@ -80,7 +80,7 @@ impl Crew {
     pub(crate) fn ask(&self) -> mpsc::Receiver<(Counters, Gauges)> {
         let (sender, receiver) = mpsc::channel();
         for mailbox in &self.mailboxes {
-            mailbox.send_all(&mut vec![Mail::Report(sender.clone())]);
+            mailbox.send_all(&mut vec![Mail::Report(sender.clone())], 0);
         }
         receiver
     }
@@ -94,7 +94,7 @@ impl Crew {
         let mut outcome = Ok(());
         // The first thread last: until then it may run the others' workers.
         for (thread, mailbox) in self.threads.into_iter().zip(&self.mailboxes).rev() {
-            mailbox.send_all(&mut vec![Mail::Stop]);
+            mailbox.send_all(&mut vec![Mail::Stop], 0);
             match thread.join() {
                 Ok(Ok(counters)) => total += counters,
                 Ok(Err(error)) => outcome = Err(CrewError::Failed(error)),
@@ -262,7 +262,7 @@ fn run_alone_or_lend(
     let mut gathers = spread != Spread::Always;
     loop {
         if gathers {
-            first.send_all(&mut vec![Mail::Lend(Box::new(Lent { worker, back: back.clone() }))]);
+            first.send_all(&mut vec![Mail::Lend(Box::new(Lent { worker, back: back.clone() }))], 0);
             // Cannot fail: this thread holds a sender. Ends when the first thread sends the worker home, at the latest
             // when that is to stop.
             worker = desk.recv().map_err(io::Error::other)?;

@@ -104,7 +104,7 @@ impl Worker {
         let conn = &mut self.conns[at.slot as usize];
         let to = Receiver::of(conn, self.now_ns, shared);
         let form = Form { qos: QoS::AtMostOnce, retain, dup: false, packet_id: 0, ids: ids.as_slice() };
-        let output = output_of(conn, at, &mut self.dirty, &mut self.buffers);
+        let output = output_of(conn, at, &mut self.dirty, &mut self.pool);
         self.encoder.append(view, to, form, output).count(&mut self.counters);
     }
 
@@ -127,7 +127,7 @@ impl Worker {
         {
             let conn = &mut self.conns[at.slot as usize];
             let to = Receiver::of(conn, now_ns, shared);
-            let output = output_of(conn, at, &mut self.dirty, &mut self.buffers);
+            let output = output_of(conn, at, &mut self.dirty, &mut self.pool);
             send_numbered(flow, pending, view, to, &mut self.encoder, output).count(&mut self.counters);
             return;
         }
@@ -185,13 +185,13 @@ impl Worker {
     /// Sends what waits for a session, as far as its window and its connection take it.
     pub(super) fn pump(&mut self, slot: u32) {
         let now_ns = self.now_ns;
-        let Self { sessions, conns, dirty, buffers, encoder, counters, .. } = self;
+        let Self { sessions, conns, dirty, pool, encoder, counters, .. } = self;
         let session = &mut sessions[slot as usize];
         let (Some(flow), Some(conn)) = (&mut session.flow, conns.get_mut(session.conn as usize)) else { return };
         let at = ConnRef { slot: session.conn, generation: conn.generation };
         let to = Receiver::of(conn, now_ns, false);
         if flow.unsent > 0 && flow.in_flight() < usize::from(flow.send_max) && conn.unsent_bytes() < OUTPUT_HIGH_BYTES {
-            send_again(flow, to, encoder, counters, output_of(conn, at, dirty, buffers));
+            send_again(flow, to, encoder, counters, output_of(conn, at, dirty, pool));
         }
         while flow.unsent == 0 && conn.unsent_bytes() < OUTPUT_HIGH_BYTES {
             if flow.queue.front().is_some_and(|front| front.qos != QoS::AtMostOnce && !flow.has_room()) {
@@ -201,7 +201,7 @@ impl Worker {
             flow.queued_bytes -= pending.message.size();
             let message = pending.message.clone();
             let view = message.view();
-            let output = output_of(conn, at, dirty, buffers);
+            let output = output_of(conn, at, dirty, pool);
             let sent = if pending.qos == QoS::AtMostOnce {
                 let ids = pending.ids.as_slice();
                 let form = Form { qos: pending.qos, retain: pending.retain, dup: false, packet_id: 0, ids };

@@ -157,9 +157,16 @@ impl Worker {
     }
 
     fn read_into(&mut self, at: ConnRef, buffer: &mut [u8]) -> Read1 {
+        let max = self.settings.limits.max_packet_bytes;
         let Some(conn) = self.conn(at) else { return Read1::Nothing };
         let partial = conn.partial.take();
         match partial {
+            // Held back until now. It may be again: nothing more is read before this has been acted upon.
+            Some(bytes) if matches!(Frame::measure(&bytes, max), Ok(Some((_, size))) if size <= bytes.len()) => {
+                self.take_mail();
+                self.take_in(at, &bytes);
+                Read1::More
+            }
             Some(bytes) if bytes.len() >= LARGE_PARTIAL_BYTES => self.read_large(at, *bytes),
             partial => {
                 let carried = partial.map_or(0, |bytes| {

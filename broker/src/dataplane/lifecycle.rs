@@ -162,7 +162,7 @@ impl Worker {
         // Dropped, its descriptor is closed, and the poller forgets it.
         let mut conn = self.conns.remove(at.slot as usize);
         if let Some(output) = conn.output.take() {
-            self.recycle(output);
+            self.pool.take_back(output);
         }
     }
 

@@ -11,6 +11,16 @@ use super::message::Message;
 use super::session::SessionRef;
 use super::subscribers::{Member, SubscriptionIds};
 
+/// Mail to a worker, collected during a turn.
+#[derive(Debug, Default)]
+pub(super) struct Outbox {
+    pub(super) items: Vec<Mail>,
+    /// What they hold.
+    pub(super) bytes: usize,
+    /// Publishers that wait until that worker has taken its mail.
+    pub(super) held: Vec<SessionRef>,
+}
+
 /// One item of mail to a worker.
 #[derive(Debug)]
 pub(super) enum Mail {
@@ -38,6 +48,22 @@ pub(super) enum Mail {
     Retained(Box<RetainedReply>),
     /// A consumer does not keep up with this publisher, or does again.
     Pause { publisher: SessionRef, paused: bool },
+    /// This worker has taken its mail, for which the receiver waited.
+    Room { worker: u16 },
+}
+
+impl Mail {
+    /// Bytes that it holds, as far as clients decide on them.
+    pub(super) fn size(&self) -> usize {
+        let content = match self {
+            Self::Publish(message) | Self::Retain(message) => message.size(),
+            Self::Direct(direct) => size_of::<Direct>() + direct.message.size(),
+            Self::Adopt(adopted) => adopted.bytes.len(),
+            Self::Retained(reply) => reply.messages.iter().map(Message::size).sum(),
+            _ => 0,
+        };
+        size_of::<Self>() + content
+    }
 }
 
 #[derive(Debug)]

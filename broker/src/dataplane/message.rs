@@ -82,9 +82,9 @@ impl Message {
         }
     }
 
-    /// Bytes that the message holds in memory.
+    /// Bytes that the message holds in memory, the two counts of its [`Arc`] included.
     pub(super) fn size(&self) -> usize {
-        self.0.len()
+        2 * size_of::<usize>() + self.0.len()
     }
 
     fn array<const N: usize>(&self, at: usize) -> [u8; N] {

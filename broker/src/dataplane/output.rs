@@ -6,8 +6,16 @@ use mqtt_wire::Packet;
 
 use super::conn::{Conn, ConnRef, Output, State};
 use super::lifecycle::End;
-use super::settings::{POOLED_BUFFER_BYTES, POOLED_BUFFERS};
+use super::settings::{POOL_BYTES, POOLED_BUFFER_BYTES, POOLED_BUFFERS};
 use super::worker::Worker;
+
+/// Output buffers for reuse.
+#[derive(Debug, Default)]
+pub(super) struct Pool {
+    buffers: Vec<Box<Output>>,
+    /// Their capacities.
+    bytes: usize,
+}
 
 impl Worker {
     /// The end of a connection's output, to append to.
@@ -16,7 +24,7 @@ impl Worker {
         if conn.state == State::Lingering {
             return None;
         }
-        Some(output_of(conn, at, &mut self.dirty, &mut self.buffers))
+        Some(output_of(conn, at, &mut self.dirty, &mut self.pool))
     }
 
     /// Appends bytes to a connection's output.
@@ -62,24 +70,38 @@ impl Worker {
             return;
         }
         let Some(output) = &mut conn.output else { return };
+        let before = output.bytes.len() - output.start;
         let Ok(left) = write_some(&mut conn.transport, output) else {
             self.doomed.push_back((at, End::Abnormal));
             return;
         };
+        let took_some = output.bytes.len() - output.start < before;
         let session = conn.session;
         if left {
             conn.blocked = true;
         } else if let Some(output) = conn.output.take() {
-            self.recycle(output);
+            self.pool.take_back(output);
         }
-        self.on_written(session, !left);
+        if took_some {
+            self.on_written(session, !left);
+        }
+    }
+}
+
+impl Pool {
+    fn lend(&mut self) -> Box<Output> {
+        let output = self.buffers.pop().unwrap_or_default();
+        self.bytes -= output.bytes.capacity();
+        output
     }
 
-    /// Takes an output buffer back into the pool, unless it is large or the pool is full.
-    pub(super) fn recycle(&mut self, mut output: Box<Output>) {
-        if self.buffers.len() < POOLED_BUFFERS && output.bytes.capacity() <= POOLED_BUFFER_BYTES {
+    /// Takes a buffer back, unless it is large or there are enough.
+    pub(super) fn take_back(&mut self, mut output: Box<Output>) {
+        let bytes = output.bytes.capacity();
+        if self.buffers.len() < POOLED_BUFFERS && bytes <= POOLED_BUFFER_BYTES && self.bytes + bytes <= POOL_BYTES {
             output.bytes.clear();
             output.start = 0;
+            self.bytes += bytes;
             self.buffers.push(output);
         }
     }
@@ -90,13 +112,13 @@ pub(super) fn output_of<'a>(
     conn: &'a mut Conn,
     at: ConnRef,
     dirty: &mut Vec<ConnRef>,
-    pool: &mut Vec<Box<Output>>,
+    pool: &mut Pool,
 ) -> &'a mut Vec<u8> {
     if !conn.dirty {
         conn.dirty = true;
         dirty.push(at);
     }
-    &mut conn.output.get_or_insert_with(|| pool.pop().unwrap_or_default()).bytes
+    &mut conn.output.get_or_insert_with(|| pool.lend()).bytes
 }
 
 /// Writes until everything is out or the socket is full; `true` when something is left.

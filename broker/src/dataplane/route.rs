@@ -3,7 +3,7 @@
 use super::mail::{Direct, Mail};
 use super::message::{Message, MessageView};
 use super::session::SessionRef;
-use super::settings::{MAILBOX_HIGH, SharePolicy};
+use super::settings::SharePolicy;
 use super::subscribers::{Group, Interest, Member, Subscriber, SubscriptionIds, options_no_local};
 use super::worker::Worker;
 use mqtt_wire::QoS;
@@ -32,6 +32,9 @@ impl Worker {
         self.matches = matches;
         if elsewhere.workers != 0 || !elsewhere.members.is_empty() {
             self.send_elsewhere(elsewhere, view, message);
+        }
+        if self.swamped != 0 {
+            self.hold_for_workers(view.origin);
         }
         wanted
     }
@@ -97,9 +100,7 @@ impl Worker {
         while workers != 0 {
             let worker = workers.trailing_zeros() as u16;
             workers &= workers - 1;
-            if view.qos == QoS::AtMostOnce && self.is_swamped(worker) {
-                self.counters.dropped_mailbox_qos0 += 1;
-            } else if self.memory_is_short() {
+            if self.memory_is_short() {
                 self.counters.dropped_memory += 1;
             } else {
                 self.send(worker, Mail::Publish(message.clone()));
@@ -111,10 +112,36 @@ impl Worker {
         }
     }
 
-    /// Whether a worker has more mail than it should.
-    fn is_swamped(&self, worker: u16) -> bool {
-        let worker = usize::from(worker);
-        self.peers[worker].backlog() + self.outboxes[worker].len() > MAILBOX_HIGH
+    /// Who has just published, and so has given a worker more mail than it deals with for now, waits until that is taken.
+    fn hold_for_workers(&mut self, publisher: SessionRef) {
+        let mut swamped = std::mem::take(&mut self.swamped);
+        if publisher.worker != self.id {
+            return;
+        }
+        while swamped != 0 {
+            let worker = swamped.trailing_zeros() as u16;
+            swamped &= swamped - 1;
+            let held = &mut self.outboxes[usize::from(worker)].held;
+            if held.contains(&publisher) {
+                continue;
+            }
+            held.push(publisher);
+            self.counters.worker_pauses += 1;
+            // What it has published is sent with the end of this turn, if not already: it is taken after this.
+            self.peers[usize::from(worker)].ask_for_room(self.id);
+            self.pause_publisher(publisher, true);
+        }
+    }
+
+    /// A worker has taken its mail.
+    pub(super) fn release_held(&mut self, worker: u16) {
+        let mut held = std::mem::take(&mut self.outboxes[usize::from(worker)].held);
+        // The first has filled the mailbox before, the others have come too late: now the next may.
+        let one = usize::from(!held.is_empty());
+        held.rotate_left(one);
+        for publisher in held {
+            self.pause_publisher(publisher, false);
+        }
     }
 
     /// A message that another worker has assigned to a member of a group here.

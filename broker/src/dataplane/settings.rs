@@ -20,12 +20,18 @@ pub(super) const QUEUE_HIGH: usize = 1_000;
 pub(super) const QUEUE_LOW: usize = 250;
 /// A session whose queue is over [`QUEUE_HIGH`] and that has taken nothing for this long is stalled: it pauses nobody.
 pub(super) const STALL_NS: u64 = 100_000_000;
-/// Items in another worker's mailbox from which on QoS 0 messages to it are dropped and counted.
-pub(super) const MAILBOX_HIGH: usize = 65_536;
+/// Bytes of mail that wait for another worker from which on who publishes to it is paused, until it has taken them. No
+/// more than a worker deals with in a few milliseconds, for meanwhile it looks at no socket, and fewer messages than a
+/// session's queue takes beyond [`QUEUE_HIGH`].
+pub(super) const MAILBOX_HIGH_BYTES: usize = 256 * 1024;
+/// Items for which a worker keeps memory between two batches of mail.
+pub(super) const MAIL_KEPT: usize = 4_096;
 /// Output buffers kept for reuse by a worker, and the capacity above which one is not kept.
 pub(super) const POOLED_BUFFERS: usize = 256;
 /// See [`POOLED_BUFFERS`].
 pub(super) const POOLED_BUFFER_BYTES: usize = 256 * 1024;
+/// Bytes of all output buffers that a worker keeps for reuse.
+pub(super) const POOL_BYTES: usize = 2 * 1024 * 1024;
 /// Events that one turn asks the poller for.
 pub(super) const EVENTS_PER_TURN: usize = 1_024;
 /// How long a thread's load is measured before it is judged.

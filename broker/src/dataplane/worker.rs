@@ -15,16 +15,17 @@ use netloop::wheel::TimerWheel;
 use slab::Slab;
 use topic_index::{FilterIndex, TopicMap};
 
-use super::conn::{Conn, ConnRef, Output};
+use super::conn::{Conn, ConnRef};
 use super::counters::{Counters, Gauges};
 use super::crew::Lent;
 use super::deliver::Encoder;
 use super::lifecycle::{End, Timer};
-use super::mail::Mail;
+use super::mail::{Mail, Outbox};
 use super::message::Message;
+use super::output::Pool;
 use super::route::Match;
 use super::session::{Session, SessionRef};
-use super::settings::{ENDS_PER_TURN, MAX_WORKERS, MEMORY_RESERVE, READ_BYTES, Settings, TICK_NS};
+use super::settings::{ENDS_PER_TURN, MAIL_KEPT, MAILBOX_HIGH_BYTES, MAX_WORKERS, MEMORY_RESERVE, READ_BYTES, Settings, TICK_NS};
 use super::subscribers::Interest;
 
 /// One worker thread's whole world.
@@ -51,7 +52,9 @@ pub(crate) struct Worker {
     pub(super) mail: Vec<Mail>,
     pub(super) peers: Vec<Sender<Mail>>,
     /// Mail to each worker, sent at the end of the turn.
-    pub(super) outboxes: Vec<Vec<Mail>>,
+    pub(super) outboxes: Vec<Outbox>,
+    /// Workers with more mail than they should have, of which some is still in their outboxes here, a bit for each.
+    pub(super) swamped: u64,
 
     pub(super) wheel: TimerWheel<Timer>,
     pub(super) started: Instant,
@@ -71,7 +74,7 @@ pub(crate) struct Worker {
     pub(super) due: VecDeque<Timer>,
     /// How many connections may still be closed in this turn.
     pub(super) ends_left: usize,
-    pub(super) buffers: Vec<Box<Output>>,
+    pub(super) pool: Pool,
     pub(super) matches: Vec<Match>,
     pub(super) encoder: Encoder,
     /// Memory to build messages in.
@@ -122,7 +125,8 @@ pub(crate) fn build(settings: &Settings, listeners: Vec<Vec<TcpListener>>) -> io
             retained: TopicMap::new(),
             inbox,
             mail: Vec::new(),
-            outboxes: peers.iter().map(|_| Vec::new()).collect(),
+            outboxes: peers.iter().map(|_| Outbox::default()).collect(),
+            swamped: 0,
             peers: peers.clone(),
             wheel: TimerWheel::new(TICK_NS, 1_024, 0),
             started,
@@ -134,7 +138,7 @@ pub(crate) fn build(settings: &Settings, listeners: Vec<Vec<TcpListener>>) -> io
             doomed: VecDeque::new(),
             due: VecDeque::new(),
             ends_left: ENDS_PER_TURN,
-            buffers: Vec::new(),
+            pool: Pool::default(),
             matches: Vec::new(),
             encoder: Encoder::default(),
             scratch: Vec::new(),
@@ -260,9 +264,16 @@ impl Worker {
             return;
         }
         let mut mail = std::mem::take(&mut self.mail);
-        self.inbox.take(&mut mail);
+        let waiting = self.inbox.take(&mut mail);
+        // At once, and not after the mail is read: they can go on meanwhile.
+        for worker in (0..MAX_WORKERS as u16).filter(|worker| waiting & (1 << worker) != 0) {
+            self.peers[usize::from(worker)].send_all(&mut vec![Mail::Room { worker: self.id }], 0);
+        }
         for item in mail.drain(..) {
             self.on_mail(item);
+        }
+        if mail.capacity() > MAIL_KEPT {
+            mail = Vec::new();
         }
         self.mail = mail;
     }
@@ -284,26 +295,33 @@ impl Worker {
             Mail::RetainedQuery(query) => self.answer_retained(&query),
             Mail::Retained(reply) => self.deliver_retained(*reply),
             Mail::Pause { publisher, paused } => self.pause_publisher(publisher, paused),
+            Mail::Room { worker } => self.release_held(worker),
         }
     }
 
     /// Puts mail for a worker into its outbox.
     pub(super) fn send(&mut self, worker: u16, mail: Mail) {
-        self.outboxes[usize::from(worker)].push(mail);
+        let (outbox, peer) = (&mut self.outboxes[usize::from(worker)], &self.peers[usize::from(worker)]);
+        outbox.bytes += mail.size();
+        outbox.items.push(mail);
+        if outbox.bytes + peer.backlog_bytes() > MAILBOX_HIGH_BYTES {
+            self.swamped |= 1 << worker;
+        }
     }
 
     /// Puts the same mail into every other worker's outbox.
     pub(super) fn send_to_peers(&mut self, mut make: impl FnMut() -> Mail) {
-        for worker in 0..self.outboxes.len() {
-            if worker != usize::from(self.id) {
-                self.outboxes[worker].push(make());
+        for worker in 0..self.outboxes.len() as u16 {
+            if worker != self.id {
+                self.send(worker, make());
             }
         }
     }
 
     fn send_mail(&mut self) {
+        self.swamped = 0;
         for (outbox, peer) in self.outboxes.iter_mut().zip(&self.peers) {
-            peer.send_all(outbox);
+            peer.send_all(&mut outbox.items, std::mem::take(&mut outbox.bytes));
         }
     }
 

@@ -1,7 +1,10 @@
 //! Many ends at once, memory that runs out, and how the broker tells what it does about it.
 
-use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::io::{BufReader, Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use conformance::case::Lab;
 use conformance::client::Outcome;
@@ -124,6 +127,91 @@ fn memory_runs_out_and_comes_back() -> Outcome {
     live.message("kept", "yes")?;
     assert_eq!(broker.report().get("dropped_memory"), short.get("dropped_memory") + 1, "the retained message");
     Ok(())
+}
+
+/// Publishers are slowed down to the pace of the workers that deliver their messages: what waits between workers stays
+/// bounded, and each message is delivered or counted as dropped; at QoS 1 none is.
+#[test]
+fn a_flood_between_workers() -> Outcome {
+    const CLIENTS: u64 = 4;
+    const MESSAGES: u64 = 15_000;
+    const MOST_BYTES: u64 = 16 * 1024 * 1024;
+    for qos in [0, 1] {
+        let mut broker = Broker::start_with(2, "spread = \"always\"\n");
+        let lab = broker.lab(Version::V311, "flood");
+        let frame = lab.publish("flood", "x".repeat(1_000)).qos(qos, 1).bytes();
+        let counted = Arc::new(AtomicU64::new(0));
+        let subscribers: Vec<TcpStream> = (0..CLIENTS)
+            .map(|n| {
+                let mut stream = connected(&broker, &format!("subscriber{n}"));
+                stream.write_all(&wire::subscribe(lab.version, 1, &[], &[("flood", qos)])).expect("sent");
+                stream.read_exact(&mut [0; 5]).expect("SUBACK");
+                let (reader, frame_bytes, counted) =
+                    (stream.try_clone().expect("a handle"), frame.len(), Arc::clone(&counted));
+                std::thread::spawn(move || count_messages(reader, frame_bytes, qos, &counted));
+                stream
+            })
+            .collect();
+        let idle_bytes = broker.report().get("memory_bytes");
+        let publishers: Vec<_> = (0..CLIENTS)
+            .map(|n| {
+                let mut stream = connected(&broker, &format!("publisher{n}"));
+                let (mut reader, frame) = (stream.try_clone().expect("a handle"), frame.clone());
+                let writer = std::thread::spawn(move || {
+                    (0..MESSAGES).for_each(|_| stream.write_all(&frame).expect("sent"));
+                    stream.write_all(&[0xC0, 0]).expect("PINGREQ is sent");
+                });
+                // PUBACKs, and PINGRESP when all has been acted upon.
+                let answers = usize::from(qos) * 4 * MESSAGES as usize + 2;
+                reader.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+                std::thread::spawn(move || {
+                    reader.read_exact(&mut vec![0; answers]).expect("answered");
+                    writer.join().expect("everything is sent");
+                })
+            })
+            .collect();
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let report = broker.report();
+            assert!(report.get("memory_bytes") < idle_bytes + MOST_BYTES, "{report:?}");
+            assert_eq!(report.get("dropped_queue_full"), 0, "{report:?}");
+            let (delivered, dropped) = (report.get("delivered"), report.get("dropped_slow_qos0"));
+            if delivered + dropped == CLIENTS * CLIENTS * MESSAGES && counted.load(Ordering::Relaxed) == delivered {
+                assert!(qos == 0 || dropped == 0, "{report:?}");
+                break;
+            }
+            assert!(Instant::now() < deadline, "{counted:?} messages have arrived: {report:?}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        publishers.into_iter().for_each(|publisher| publisher.join().expect("answered"));
+        subscribers.iter().for_each(|stream| stream.shutdown(Shutdown::Both).expect("ended"));
+        let left = broker.wait_until_held(0, 0);
+        assert!(left.get("memory_bytes") < idle_bytes + MOST_BYTES / 4, "memory is given back: {left:?}");
+    }
+    Ok(())
+}
+
+fn connected(broker: &Broker, name: &str) -> TcpStream {
+    let mut stream = TcpStream::connect(broker.address).expect("connected");
+    stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+    stream.write_all(&Connect::new(Version::V311, name).bytes()).expect("sent");
+    stream.read_exact(&mut [0; 4]).expect("CONNACK");
+    stream
+}
+
+/// Counts messages of one size until the connection ends, and acknowledges them.
+fn count_messages(mut stream: TcpStream, frame_bytes: usize, qos: u8, counted: &AtomicU64) {
+    let mut reader = BufReader::new(stream.try_clone().expect("a handle"));
+    let mut frame = vec![0; frame_bytes];
+    // A header of three bytes, then the topic; behind it the identifier.
+    let id_at = 3 + 2 + "flood".len();
+    while reader.read_exact(&mut frame).is_ok() {
+        assert_eq!(frame[0] >> 4, 3, "PUBLISH");
+        if qos > 0 && stream.write_all(&[0x40, 2, frame[id_at], frame[id_at + 1]]).is_err() {
+            break;
+        }
+        counted.fetch_add(1, Ordering::Relaxed);
+    }
 }
 
 #[test]
