@@ -223,7 +223,8 @@ impl Row {
             Work::Index => unreachable!("done above"),
         };
         let log = broker.stop()?;
-        let counters = ["dropped_slow_qos0", "dropped_queue_full", "dropped_memory", "publisher_pauses", "worker_pauses"];
+        let counters =
+            ["dropped_slow_qos0", "dropped_queue_full", "dropped_memory", "publisher_pauses", "worker_pauses"];
         figures.extend(counters.iter().filter_map(|&name| Some((name, counter(&log, name).filter(|&n| n > 0.0)?))));
         Ok(figures)
     }
@@ -344,8 +345,10 @@ fn flood(broker: &Running, seconds: f64) -> Result<Figures> {
     let (best, worst) = rates.iter().fold((0.0_f64, f64::INFINITY), |(best, worst), &n| (best.max(n), worst.min(n)));
     eprintln!("  second by second: {}", rates.iter().copied().map(short).collect::<Vec<_>>().join(" "));
     // What the flood needed for a moment is given back by then.
-    driver.pump(Duration::from_secs(2))?;
-    std::thread::sleep(Duration::from_secs(1));
+    let drained_ns = driver.now_ns() + 2_000_000_000;
+    while driver.now_ns() < drained_ns {
+        driver.pump(Duration::from_millis(10))?;
+    }
     let settled = rss.get(rss.len() / 6).copied().unwrap_or_default();
     Ok(vec![
         ("out_per_s", driver.seen.received as f64 / seconds),

@@ -204,7 +204,9 @@ impl FromStr for Target {
                 let count = count.parse().map_err(|_| format!("`{count}` is no number of workers"))?;
                 Ok(Self::Ours(Some(count), apart))
             }
-            _ => Err(format!("no target `{text}`; there are: floor, ours, ours:WORKERS, ours:WORKERS:apart, mosquitto")),
+            _ => {
+                Err(format!("no target `{text}`; there are: floor, ours, ours:WORKERS, ours:WORKERS:apart, mosquitto"))
+            }
         }
     }
 }

@@ -25,7 +25,9 @@ use super::message::Message;
 use super::output::Pool;
 use super::route::Match;
 use super::session::{Session, SessionRef};
-use super::settings::{ENDS_PER_TURN, MAIL_KEPT, MAILBOX_HIGH_BYTES, MAX_WORKERS, MEMORY_RESERVE, READ_BYTES, Settings, TICK_NS};
+use super::settings::{
+    ENDS_PER_TURN, MAIL_KEPT, MAILBOX_HIGH_BYTES, MAX_WORKERS, MEMORY_RESERVE, READ_BYTES, Settings, TICK_NS,
+};
 use super::subscribers::Interest;
 
 /// One worker thread's whole world.
