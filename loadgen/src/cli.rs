@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{ArgAction, Args, Parser, Subcommand};
+use pacer::pacing::Pacing;
 
 /// Many MQTT clients and planned load.
 #[derive(Debug, Parser)]
@@ -34,7 +35,7 @@ pub(crate) enum Command {
     /// Connect, subscribe and receive.
     Sub(SubArgs),
     /// Connect and publish on a schedule.
-    Pub(PubArgs),
+    Pub(Box<PubArgs>),
     /// A run of mqtt-bench: its flags (with one dash, as it has them) and its result line.
     Bench(bench::BenchArgs),
     /// Close the account of what was sent and what arrived, over the run directories of all processes.
@@ -116,6 +117,12 @@ pub(crate) struct PubArgs {
     /// Milliseconds between two messages of one publisher; 0: as fast as the connection takes them.
     #[arg(short = 'I', long = "interval_of_msg", default_value_t = 1000.0, value_parser = milliseconds)]
     pub(crate) message_interval_ms: f64,
+    /// When the messages of one publisher are due: constant (every -I; all publishers in turn), poisson (at random, -I on
+    /// average), ramp:FROM-TO@TIME (from one rate to another within TIME, in messages per second of each publisher, such as
+    /// ramp:1-50@30s; then stays), burst:N@TIME (N at once every TIME, all publishers together, such as burst:100@1s) or
+    /// flat-out (as fast as the window, -F, and the connection take them). Random times follow --seed.
+    #[arg(long, value_name = "KIND", default_value_t = Pacing::Constant)]
+    pub(crate) pacing: Pacing,
     /// Messages to publish, all clients together; 0: no limit.
     #[arg(short = 'L', long, default_value_t = 0)]
     pub(crate) limit: u64,

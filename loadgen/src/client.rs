@@ -74,6 +74,8 @@ pub(crate) struct Publisher {
     pub(crate) unwritten_lost: u64,
     /// Messages that are due and not sent, of all lanes.
     pub(crate) waiting: u64,
+    /// Sends whenever it can: flat out, and begun.
+    pub(crate) flat_out: bool,
     /// On the worker's list of publishers with something to send.
     pub(crate) listed: bool,
     /// Messages wait because the window or the socket was full: their delay is the peer's doing.
@@ -136,11 +138,6 @@ impl Publisher {
     /// Whether the window has room.
     pub(crate) fn may_send(&self) -> bool {
         self.window.len() < usize::from(self.window_max) && self.window.has_id()
-    }
-
-    /// Whether it sends whenever it can.
-    pub(crate) fn is_flat_out(&self) -> bool {
-        self.lanes[0].cursor.is_flat_out()
     }
 
     /// Forgets what was due.

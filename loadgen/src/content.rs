@@ -59,7 +59,7 @@ pub(crate) enum Part {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Message {
     pub(crate) stamp: Stamp,
-    /// When it was first sent: `CLOCK_MONOTONIC`, and since 1970.
+    /// When it was first sent: `CLOCK_MONOTONIC`, and since 1970 where [`Content::needs_wall_clock`].
     pub(crate) sent_ns: u64,
     pub(crate) sent_wall_ns: u64,
 }
@@ -118,6 +118,13 @@ impl Content {
             Part::Time(_) | Part::Unique | Part::Number => 20,
         });
         self.headers.len() * HEADER_BYTES + lengths.sum::<usize>()
+    }
+
+    /// Whether it says what time it is.
+    pub(crate) fn needs_wall_clock(&self) -> bool {
+        let in_body =
+            matches!(&self.body, Body::Template(parts) if parts.iter().any(|part| matches!(part, Part::Time(_))));
+        in_body || self.headers.contains(&Header::SentAt)
     }
 
     /// Whether it differs from client to client.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 use mqtt_wire::{PropertiesBuf, QoS, SubscribeOptions, TopicFilter, TopicName, Version};
 use pacer::NS_PER_S;
+use pacer::pacing::Pacing;
 use pacer::rng::mix;
 use runlog::clock;
 use serde::Serialize;
@@ -86,9 +87,12 @@ pub(crate) struct SubSettings {
 /// What publishers send.
 #[derive(Debug)]
 pub(crate) struct PubSettings {
-    /// What each client publishes, each on a schedule of its own; one, unless a file says otherwise. An interval of 0 is
-    /// flat out.
+    /// What each client publishes, each on a schedule of its own; one, unless a file says otherwise.
     pub(crate) lanes: Vec<TopicSpec>,
+    /// The kind of these schedules.
+    pub(crate) pacing: Pacing,
+    /// Whether a payload says what time it is.
+    pub(crate) needs_wall_clock: bool,
     pub(crate) retain: bool,
     pub(crate) properties: PropertiesBuf,
     /// Send topic aliases.
@@ -173,6 +177,7 @@ impl Settings {
             payload_bytes: Option<usize>,
             payload_stamped: Option<bool>,
             message_interval_ms: Option<f64>,
+            pacing: Option<String>,
             limit: Option<u64>,
             window: Option<u16>,
             wait_for_all: Option<bool>,
@@ -210,6 +215,7 @@ impl Settings {
             payload_bytes: publish.and_then(|publish| publish.lanes[0].content.fixed_len()),
             payload_stamped: publish.map(PubSettings::is_stamped),
             message_interval_ms: publish.map(|publish| publish.lanes[0].interval_ns as f64 / 1e6),
+            pacing: publish.map(|publish| publish.pacing.to_string()),
             limit: publish.and_then(|publish| publish.limit),
             window: publish.map(|publish| publish.window),
             wait_for_all: publish.map(|publish| publish.wait_for_all),
@@ -359,6 +365,19 @@ impl PubSettings {
                 content: Content::from_flags(args.message.as_deref(), args.size as usize, headers)?,
             }],
         };
+        let pacing = match args.pacing {
+            // emqtt_bench's way to say it.
+            Pacing::Constant if lanes.iter().any(|lane| lane.interval_ns == 0) => Pacing::FlatOut,
+            pacing => pacing,
+        };
+        ensure!(
+            pacing != Pacing::Poisson || lanes.iter().all(|lane| lane.interval_ns > 0),
+            "--pacing poisson needs the mean interval of a publisher's messages: give -I in milliseconds, above 0"
+        );
+        ensure!(
+            pacing != Pacing::FlatOut || lanes.len() == 1,
+            "--pacing flat-out does not go with several topics: none of them would say how much of the load is its own"
+        );
         let retry = args.retry_interval > 0;
         if retry && version == Version::V5 {
             eprintln!(
@@ -378,7 +397,9 @@ impl PubSettings {
             wait_for_all: args.wait_before_publishing,
             random_wait_ns: (ns(min)?, ns(max)?),
             retry_interval_ns: (retry && version != Version::V5).then(|| args.retry_interval.saturating_mul(NS_PER_S)),
+            needs_wall_clock: lanes.iter().any(|lane| lane.content.needs_wall_clock()),
             lanes,
+            pacing,
         };
         if !publish.is_stamped() && args.common.log_to != "null" {
             eprintln!(

@@ -10,12 +10,14 @@
 //! every random choice comes from a seed. In the order in which a message meets them:
 //!
 //! - [`rng`]: the seeded generator behind random schedules;
-//! - [`schedule`]: one sequence of due times (constant rate, fixed interval, Poisson, flat out);
+//! - [`schedule`]: one sequence of due times (constant rate, fixed interval, Poisson, ramp, burst, flat out);
+//! - [`pacing`]: which of them a user asks for, in words;
 //! - [`agenda`]: many clients with a schedule each, merged into one sequence of (client, due time);
 //! - [`stamp`]: the 16 bytes at the head of a payload and the verifiable pattern behind them;
 //! - [`receipt`]: per-sender sequence bookkeeping on the receiving side: delivered, lost, duplicated, out of order.
 
 pub mod agenda;
+pub mod pacing;
 pub mod receipt;
 pub mod rng;
 pub mod schedule;

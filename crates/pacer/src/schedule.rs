@@ -21,8 +21,40 @@ enum Spacing {
     Even { whole_ns: u64, part: u64, parts: u64, carry: u64 },
     /// Exponential gaps: independent arrivals with a mean rate.
     Poisson { mean_ns: f64, fraction: f64, rng: Rng },
+    /// A rate that changes linearly, and stays.
+    Ramp(Box<Ramp>),
+    /// `count` messages at once, every `period_ns`.
+    Burst { count: u32, period_ns: u64, left: u32 },
     /// Always due: as fast as the caller can.
     FlatOut,
+}
+
+/// Message `k` is due when the integral of the rate reaches `k + phase`: computed from the start each time, so that no
+/// error adds up.
+#[derive(Debug, Clone)]
+struct Ramp {
+    start_ns: u64,
+    /// Messages per nanosecond at both ends.
+    from: f64,
+    to: f64,
+    over_ns: f64,
+    /// The message that is due next, plus the phase.
+    next: f64,
+}
+
+impl Ramp {
+    fn due_ns(&self) -> u64 {
+        let Self { from, to, over_ns, next, .. } = *self;
+        let at_the_end = (from + to) / 2.0 * over_ns;
+        let after_ns = if next >= at_the_end {
+            over_ns + (next - at_the_end) / to
+        } else {
+            // The smaller root of slope / 2 * t^2 + from * t = next, in the form that does not cancel.
+            let slope = (to - from) / over_ns;
+            2.0 * next / (from + (from * from + 2.0 * slope * next).max(0.0).sqrt())
+        };
+        self.start_ns.saturating_add(after_ns.round() as u64)
+    }
 }
 
 impl Schedule {
@@ -57,6 +89,35 @@ impl Schedule {
         let mut schedule = Self { next_ns: start_ns, spacing };
         schedule.advance();
         schedule
+    }
+
+    /// A rate that goes linearly from `from_per_s` to `to_per_s` within `over_ns` and then stays. `phase`, from 0 to 1,
+    /// is how much of a message has passed at `start_ns`: sequences of different phases interleave.
+    ///
+    /// # Panics
+    /// When a rate is negative, not a number or infinite, the last one is 0, or `over_ns` is 0.
+    #[must_use]
+    pub fn ramp(start_ns: u64, from_per_s: f64, to_per_s: f64, over_ns: u64, phase: f64) -> Self {
+        let sound = from_per_s.is_finite() && to_per_s.is_finite() && from_per_s >= 0.0 && to_per_s > 0.0;
+        assert!(sound && over_ns > 0, "a ramp from {from_per_s}/s to {to_per_s}/s in {over_ns} ns");
+        let per_ns = 1.0 / NS_PER_S as f64;
+        let ramp = Box::new(Ramp {
+            start_ns,
+            from: from_per_s * per_ns,
+            to: to_per_s * per_ns,
+            over_ns: over_ns as f64,
+            next: phase.clamp(0.0, 1.0),
+        });
+        Self { next_ns: ramp.due_ns(), spacing: Spacing::Ramp(ramp) }
+    }
+
+    /// `count` messages at once, every `period_ns`, the first at `start_ns`. A count or a period of 0 means flat out.
+    #[must_use]
+    pub fn burst(start_ns: u64, count: u32, period_ns: u64) -> Self {
+        if count == 0 || period_ns == 0 {
+            return Self::flat_out(start_ns);
+        }
+        Self { next_ns: start_ns, spacing: Spacing::Burst { count, period_ns, left: count - 1 } }
     }
 
     /// Always due from `start_ns` on. The due time of such a message is the moment at which it is taken.
@@ -105,9 +166,26 @@ impl Schedule {
                 *fraction = gap_ns.fract();
                 self.next_ns = self.next_ns.saturating_add(gap_ns as u64);
             }
+            Spacing::Ramp(ramp) => {
+                ramp.next += 1.0;
+                self.next_ns = ramp.due_ns();
+            }
+            Spacing::Burst { count, period_ns, left } => {
+                if *left == 0 {
+                    *left = *count;
+                    self.next_ns = self.next_ns.saturating_add(*period_ns);
+                }
+                *left -= 1;
+            }
             Spacing::FlatOut => {}
         }
     }
+}
+
+/// The share of a turn, from 0 to 1, at which client `index` stands, by the rule of [`phase_ns`].
+#[must_use]
+pub fn phase(index: u32) -> f64 {
+    u64::from(index).wrapping_mul(crate::rng::GOLDEN_GAMMA) as f64 / 2f64.powi(64)
 }
 
 /// The offset of client `index` within an interval, so that any number of clients that join in index order are spread

@@ -4,8 +4,9 @@
 use mqtt_wire::packet::PublishHeader;
 use mqtt_wire::window::SendWindow;
 use mqtt_wire::{Ack, AckKind, Properties, PropertiesBuf, Property, QoS, Version};
+use pacer::pacing::Pacing;
 use pacer::rng::mix;
-use pacer::schedule::{Schedule, phase_ns};
+use pacer::schedule::Schedule;
 use pacer::stamp::Stamp;
 use runlog::clock::{mono_ns, wall_ns};
 
@@ -118,6 +119,7 @@ impl Share {
             acked: 0,
             unwritten_lost: 0,
             waiting: 0,
+            flat_out: false,
             listed: false,
             held_up: false,
             window_max,
@@ -138,14 +140,18 @@ impl Share {
         let random = mix(settings.seed ^ mix(u64::from(self.number(index))));
         let start_ns = start_ns + shortest_ns + random % (longest_ns - shortest_ns + 1);
         publisher.since_ns = start_ns;
-        if publish.lanes[0].interval_ns == 0 {
-            publisher.lanes[0].cursor = Schedule::flat_out(start_ns);
-            self.list_if_able(client, index);
+        let global_index = self.global_index(index);
+        for (at, (lane, wanted)) in publisher.lanes.iter_mut().zip(&publish.lanes).enumerate() {
+            // Each topic has a chance of its own.
+            let seed = settings.seed ^ at as u64;
+            lane.cursor = publish.pacing.schedule(start_ns, wanted.interval_ns, global_index, seed);
+        }
+        if publish.pacing == Pacing::FlatOut {
+            // Of its plan the agenda knows the beginning.
+            self.agenda.join(index, Schedule::every(start_ns, u64::MAX / 2));
             return;
         }
-        for (at, (lane, wanted)) in publisher.lanes.iter_mut().zip(&publish.lanes).enumerate() {
-            let first_due_ns = start_ns + phase_ns(self.global_index(index), wanted.interval_ns);
-            lane.cursor = Schedule::every(first_due_ns, wanted.interval_ns);
+        for (at, lane) in publisher.lanes.iter().enumerate() {
             self.agenda.join(index * publish.lanes.len() as u32 + at as u32, lane.cursor.clone());
         }
     }
@@ -158,11 +164,23 @@ impl Share {
 
     /// Counts the messages that are due as offered.
     pub(super) fn offer(&mut self, clients: &mut [Client], tally: &mut Tally) {
-        let Some(lanes) = self.settings.publishing().map(|publish| publish.lanes.len() as u32) else { return };
+        if self.agenda.next_due_ns().is_none() {
+            return;
+        }
+        let settings = self.settings.clone();
+        let Some(publish) = settings.publishing() else { return };
+        let lanes = publish.lanes.len() as u32;
         let now_ns = mono_ns();
         while let Some(due) = self.agenda.take_due(now_ns) {
             let (index, lane) = (due.client / lanes, due.client % lanes);
-            let Some(publisher) = &mut clients[index as usize].publisher else { continue };
+            let client = &mut clients[index as usize];
+            let Some(publisher) = &mut client.publisher else { continue };
+            if publish.pacing == Pacing::FlatOut {
+                publisher.flat_out = true;
+                self.agenda.leave(due.client);
+                self.list_if_able(client, index);
+                continue;
+            }
             if publisher.remaining == 0 {
                 self.agenda.leave(due.client);
                 continue;
@@ -200,8 +218,8 @@ impl Share {
     pub(super) fn list_if_able(&mut self, client: &mut Client, index: u32) {
         let Some(publisher) = &mut client.publisher else { return };
         let able = client.stage == Stage::Ready && client.outbox.is_empty() && publisher.may_send();
-        let flat_out = publisher.is_flat_out() && publisher.remaining > 0;
-        let willing = publisher.waiting > 0 || flat_out && self.is_flat_out_going();
+        let flat_out = publisher.flat_out && publisher.remaining > 0;
+        let willing = publisher.waiting > 0 || flat_out && self.may_offer();
         if able && willing && !publisher.listed {
             publisher.listed = true;
             self.senders.push(index);
@@ -224,7 +242,7 @@ impl Share {
         let now_ns = mono_ns();
         let was_held_up = std::mem::take(&mut publisher.held_up);
         let sender = self.sender(index);
-        let sent_wall_ns = wall_ns();
+        let sent_wall_ns = if publish.needs_wall_clock { wall_ns() } else { 0 };
         while self.out.len() < BATCH_BYTES && publisher.may_send() {
             let Some((at, due_ns)) = next_due(publisher, now_ns, &self.control, &mut board.tally) else { break };
             let stamp = Stamp { sender, sequence: publisher.sequence, due_ns };
@@ -295,17 +313,16 @@ impl Share {
         self.transmit(client, now_ns, &mut board.tally).map_err(|error| reason::of_error(&error))
     }
 
-    fn is_flat_out_going(&self) -> bool {
-        self.control.phase() == Phase::Run && self.control.go_ns().is_some() && !self.control.is_exhausted()
+    fn may_offer(&self) -> bool {
+        self.control.phase() == Phase::Run && !self.control.is_exhausted()
     }
 }
 
 /// The lane and due time of the next message to send; `None` when nothing is due. Flat out, a message is offered and due
 /// when it can be sent.
 fn next_due(publisher: &mut Publisher, now_ns: u64, control: &Control, tally: &mut Tally) -> Option<(usize, u64)> {
-    if publisher.is_flat_out() {
-        let may = publisher.remaining > 0 && publisher.lanes[0].cursor.next_due_ns() <= now_ns;
-        if !may || control.phase() != Phase::Run || !control.take_ticket() {
+    if publisher.flat_out {
+        if publisher.remaining == 0 || control.phase() != Phase::Run || !control.take_ticket() {
             return None;
         }
         publisher.remaining -= 1;
@@ -386,7 +403,8 @@ fn record_send(publish: &PubSettings, at: usize, stamp: &Stamp, now_ns: u64, was
     tally.attempted += 1;
     tally.in_flight += u64::from(lane.qos != QoS::AtMostOnce);
     tally.late_max_ns = tally.late_max_ns.max(lag_ns);
-    tally.overrun += u64::from(lane.interval_ns > 0 && lag_ns >= lane.interval_ns);
+    let period_ns = publish.pacing.period_ns(lane.interval_ns);
+    tally.overrun += u64::from(period_ns > 0 && lag_ns >= period_ns);
     board.series.send_lag.record(lag_ns);
     if !was_held_up {
         board.series.own_lag.record(lag_ns);

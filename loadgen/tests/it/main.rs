@@ -12,6 +12,8 @@ mod exchange;
 mod failures;
 /// The command lines of the published guide, against our broker and Mosquitto.
 mod guide;
+/// Planned against recorded times of sending.
+mod pacing;
 /// Starting brokers and loadgen, waiting for what they write.
 mod support;
 /// TLS and WebSocket; connections that fail at first, and that are lost and come back.
