@@ -84,7 +84,10 @@ impl Reading {
         let plateau = summary::plateau(&self.run, &series);
         self.is_loaded = plateau.is_some();
         self.plateau = plateau.unwrap_or(0..series.intervals.len());
-        self.summary = Some(summary::of_series(&self.run, &series));
+        match summary::of_series(&self.run, &series) {
+            Ok(summary) => self.summary = Some(summary),
+            Err(error) => self.unread.push(format!("{error:#}")),
+        }
         self.series = Some(series);
     }
 

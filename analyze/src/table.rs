@@ -3,6 +3,7 @@
 //! `runlog` drops and reports damaged lines and knows which columns are counters, levels or stamps; a column that it does not
 //! know is kept as text. What leaves here are plain vectors, so that no other module depends on a data-frame library.
 
+use std::fs::File;
 use std::io::Cursor;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,7 +12,7 @@ use anyhow::{Context, Result, bail};
 use polars::prelude::{CsvReadOptions, DataFrame, DataType, Schema, SerReader};
 use runlog::Warning;
 use runlog::columns::{self, Kind, MONO_NS, TIME_UTC};
-use runlog::table as damage;
+use runlog::rows::{Block, Damage, Rows};
 
 /// The rows of a CSV file that are whole.
 pub struct Table {
@@ -30,12 +31,11 @@ impl Table {
     /// # Errors
     /// When the file cannot be read, is empty, or its first line is no header with a time column.
     pub fn read(path: &Path) -> Result<Self> {
-        let whole = damage::Table::load(path).context(ADVICE)?;
-        require_times(path, &whole.columns)?;
-        let (header, warnings, dropped_lines) =
-            (whole.columns.clone(), whole.warnings.clone(), whole.dropped_lines.clone());
-        let frame = parse(&whole.into_csv(), &header).with_context(|| format!("cannot parse {}", path.display()))?;
-        Ok(Self { path: path.to_owned(), header, frame, dropped_lines, warnings })
+        let mut rows = Rows::open(path, Damage::Drop).context(ADVICE)?;
+        require_times(path, rows.columns())?;
+        let header = rows.columns().to_vec();
+        let frame = parse(&mut rows, &header).with_context(|| format!("cannot parse {}", path.display()))?;
+        Ok(Self { path: path.to_owned(), header, frame, dropped_lines: rows.dropped().to_vec(), warnings: rows.warnings() })
     }
 
     /// Where the table was read from.
@@ -118,7 +118,8 @@ pub fn require_times(path: &Path, header: &[String]) -> Result<()> {
     );
 }
 
-fn parse(bytes: &[u8], header: &[String]) -> Result<DataFrame> {
+/// Parses the rows in portions, so that text and columns of a long file are never in memory together.
+fn parse(rows: &mut Rows<File>, header: &[String]) -> Result<DataFrame> {
     let field = |name: &String| {
         let data_type = match Table::kind(name) {
             Kind::Text => DataType::String,
@@ -127,16 +128,37 @@ fn parse(bytes: &[u8], header: &[String]) -> Result<DataFrame> {
         };
         (name.as_str().into(), data_type)
     };
-    let schema = Schema::from_iter(header.iter().map(field));
-    let options =
-        CsvReadOptions::default().with_has_header(true).with_schema(Some(Arc::new(schema))).with_ignore_errors(true);
-    Ok(options.into_reader_with_file_handle(Cursor::new(bytes)).finish()?)
+    let schema = Arc::new(Schema::from_iter(header.iter().map(field)));
+    let options = CsvReadOptions::default().with_has_header(true).with_schema(Some(schema)).with_ignore_errors(true);
+    let head = [rows.header(), b"\n"].concat();
+    let (mut frame, mut text, mut block) = (None::<DataFrame>, head.clone(), Block::default());
+    loop {
+        let more = rows.read(&mut block)?;
+        for row in (0..block.rows()).filter(|_| more) {
+            text.extend_from_slice(block.text(row));
+            text.push(b'\n');
+        }
+        if text.len() < PORTION_BYTES && more {
+            continue;
+        }
+        let portion = options.clone().into_reader_with_file_handle(Cursor::new(&text)).finish()?;
+        match &mut frame {
+            Some(frame) if portion.height() > 0 => drop(frame.vstack_mut(&portion)?),
+            Some(_) => {}
+            None => frame = Some(portion),
+        }
+        text.truncate(head.len());
+        if !more {
+            return Ok(frame.expect("the first portion makes a frame"));
+        }
+    }
 }
 
 /// What to do about a file that cannot be read.
 pub const ADVICE: &str = "give the raw.csv of a run; an empty one is left by a tool that ended before its first sample";
 
 const WARNINGS_PER_KIND_MAX: usize = 5;
+const PORTION_BYTES: usize = 8 << 20;
 
 #[cfg(test)]
 mod tests {

@@ -68,7 +68,7 @@ pub fn csv(audit: &Audit) -> String {
                 &proof.text,
                 &finding.consequence,
             ]
-            .map(crate::summary::quoted);
+            .map(crate::summary::render::quoted);
             writeln!(text, "{}", cells.join(",")).expect("a String takes everything");
         }
     }

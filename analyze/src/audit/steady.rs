@@ -7,7 +7,7 @@ use runlog::columns;
 use super::{Detector, Finding, Looked, Proof, Scene, Severity};
 use crate::reading::Reading;
 use crate::series::Series;
-use crate::stats::{Line, median};
+use crate::stats::{Line, Trend, median};
 
 pub(super) const DETECTOR: Detector = Detector {
     flaw: "F5",
@@ -51,9 +51,11 @@ struct Growth {
     first_mib: f64,
     last_mib: f64,
     median_mib: f64,
+    /// What the slope makes of the whole stretch.
     by_mib: f64,
+    trend: Trend,
+    /// The straight line's slope, which is the mean growth.
     mib_per_s: f64,
-    is_monotone: bool,
 }
 
 impl Growth {
@@ -64,47 +66,44 @@ impl Growth {
         if points.len() < SAMPLES_MIN {
             return None;
         }
-        let medians: Vec<f64> = (0..PARTS)
-            .filter_map(|part| {
-                let of = &points[part * points.len() / PARTS..(part + 1) * points.len() / PARTS];
-                median(&of.iter().map(|(_, rss)| *rss).collect::<Vec<_>>())
-            })
-            .collect();
-        let all: Vec<f64> = points.iter().map(|(_, rss)| *rss).collect();
+        let (times, all): (Vec<f64>, Vec<f64>) = points.iter().copied().unzip();
         let (first, last) = (points[0], points[points.len() - 1]);
+        let trend = Trend::of(&times, &all)?;
         Some(Self {
             begin_s: first.0,
             end_s: last.0,
             first_mib: first.1,
             last_mib: last.1,
             median_mib: median(&all)?,
-            by_mib: medians[PARTS - 1] - medians[0],
+            by_mib: trend.slope * (last.0 - first.0),
+            trend,
             mib_per_s: Line::through(&points)?.slope,
-            is_monotone: medians.is_sorted_by(|a, b| a < b),
         })
     }
 
     fn is_steady(&self) -> bool {
-        !self.is_monotone || self.by_mib < GROWTH_MIB_MIN || self.by_mib < GROWTH_SHARE_MIN * self.median_mib
+        !self.trend.is_there() || self.by_mib < GROWTH_MIB_MIN || self.by_mib < GROWTH_SHARE_MIN * self.median_mib
     }
 
     fn proof(&self, reading: &Reading) -> Proof {
         let text = format!(
-            "RSS from {:.0} MiB at {:.0} s to {:.0} MiB at {:.0} s: {:+.1} MiB/s ({:+.1} MB/s)",
+            "RSS from {:.0} MiB at {:.0} s to {:.0} MiB at {:.0} s: {:+.1} MiB/s ({:+.1} MB/s), median slope {:+.1} \
+             [{:.1}, {:.1}]",
             self.first_mib,
             self.begin_s,
             self.last_mib,
             self.end_s,
             self.mib_per_s,
-            self.mib_per_s * MIB_IN_MB
+            self.mib_per_s * MIB_IN_MB,
+            self.trend.slope,
+            self.trend.slope_ci95.0,
+            self.trend.slope_ci95.1
         );
         Proof::new(reading.raw_file(), text).at(reading, self.begin_s)
     }
 }
 
-/// The run is cut into so many parts, and each must have a higher median than the one before. Of equals, one order in 120 does.
-const PARTS: usize = 5;
-/// Four samples a part.
+/// With fewer, the order of a few neighbours decides.
 const SAMPLES_MIN: usize = 20;
 /// A broker's own housekeeping moves by less, MiB.
 const GROWTH_MIB_MIN: f64 = 8.0;

@@ -93,7 +93,7 @@ impl Evidence {
         }
         let mut values = Vec::new();
         for reading in selected {
-            let summary = reading.summary.as_ref().expect("a series has a summary");
+            let Some(summary) = reading.summary.as_ref() else { continue };
             if let Some(value) = window_metric(rule.of(&summary.windows), &selection.metric) {
                 values.push(value);
                 runs.insert(reading.run.path.display().to_string());
@@ -232,9 +232,11 @@ impl Function {
 /// A figure of a window.
 type WindowFigure = fn(&Window) -> Option<f64>;
 
-const WINDOW_METRICS: [(&str, WindowFigure); 13] = [
+const WINDOW_METRICS: [(&str, WindowFigure); 15] = [
     ("rx_mib_s", |w| w.rx_mib_s),
     ("tx_mib_s", |w| w.tx_mib_s),
+    ("rx_mb_s", |w| w.rx_mb_s),
+    ("tx_mb_s", |w| w.tx_mb_s),
     ("rx_pps", |w| w.rx_pps),
     ("tx_pps", |w| w.tx_pps),
     ("tcp_outsegs_s", |w| w.tcp_outsegs_s),

@@ -72,7 +72,7 @@ fn cell(value: &serde_json::Value) -> String {
         serde_json::Value::Array(items) => items.iter().map(cell).collect::<Vec<_>>().join(" "),
         other => other.to_string(),
     };
-    crate::summary::quoted(&plain)
+    crate::summary::render::quoted(&plain)
 }
 
 const VERDICTS: [Verdict; 4] =

@@ -27,11 +27,22 @@ pub fn stretches(values: &[f64]) -> Vec<Range<usize>> {
 /// The load's steady part: the stretches at the height of the load, dips in between included; `None` when there is no load
 /// worth the name.
 ///
-/// Of the stretches the longest-held height decides: a stretch belongs to the load when its level is at least half of the
-/// level above which the busiest half of the loaded time lies. What rises to that before and falls from it after is ramp and
-/// drain; what collapses and comes back stays in, because a user would have felt it. `floor` is the level below which the
+/// The height of the load is the level above which the busiest half of the loaded time lies. The load begins with the first
+/// stretch at four fifths of it and ends with the last at half of it. What rises before and falls after is ramp and drain; what
+/// collapses and comes back stays in, because a user would have felt it. `floor` is the level below which the
 /// series counts as idle.
+///
+/// A long series is looked at in equal blocks, by their means, and the range begins and ends with a block.
 pub fn steady_load(load: &[f64], floor: f64) -> Option<Range<usize>> {
+    let size = load.len().div_ceil(BLOCKS_MAX).max(1);
+    if size > 1 {
+        let block_mean = |block: &[f64]| {
+            let finite: Vec<f64> = block.iter().copied().filter(|v| v.is_finite()).collect();
+            mean(&finite).unwrap_or(f64::NAN)
+        };
+        let blocks = steady_load(&load.chunks(size).map(block_mean).collect::<Vec<_>>(), floor)?;
+        return Some(blocks.start * size..(blocks.end * size).min(load.len()));
+    }
     let levels: Vec<(Range<usize>, f64)> = stretches(load)
         .into_iter()
         .map(|stretch| {
@@ -46,9 +57,9 @@ pub fn steady_load(load: &[f64], floor: f64) -> Option<Range<usize>> {
         .flat_map(|(stretch, level)| std::iter::repeat_n(*level, stretch.len()))
         .collect();
     let height = median(&loaded)?;
-    let is_load = |(_, level): &&(Range<usize>, f64)| *level >= LOAD_SHARE * height;
-    let begin = levels.iter().find(is_load)?.0.start;
-    let end = levels.iter().rfind(is_load)?.0.end;
+    let reaches = |share: f64| move |(_, level): &&(Range<usize>, f64)| *level >= share * height;
+    let begin = levels.iter().find(reaches(RISEN_SHARE))?.0.start;
+    let end = levels.iter().rfind(reaches(LOAD_SHARE))?.0.end;
     Some(begin..end)
 }
 
@@ -119,6 +130,10 @@ fn filled(values: &[f64]) -> Vec<f64> {
 
 /// A stretch shorter than this is an outlier, not a level.
 const STRETCH_MIN: usize = 2;
+/// Series up to this length are looked at value by value.
+const BLOCKS_MAX: usize = 16_384;
+/// With the first stretch at this share of the load's height the ramp is over.
+const RISEN_SHARE: f64 = 0.8;
 /// A stretch below this share of the load's height is not load.
 const LOAD_SHARE: f64 = 0.5;
 

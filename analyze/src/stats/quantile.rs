@@ -22,7 +22,8 @@ pub fn quantile(values: &[f64], q: f64) -> Option<f64> {
     sorted.sort_unstable_by(f64::total_cmp);
     let position = q.clamp(0.0, 1.0) * (sorted.len() - 1) as f64;
     let (low, high) = (sorted[position.floor() as usize], sorted[position.ceil() as usize]);
-    Some(low + (high - low) * position.fract())
+    // The middle of two is their mean, to the last bit.
+    if position.fract() == 0.5 { Some((low + high) / 2.0) } else { Some(low + (high - low) * position.fract()) }
 }
 
 #[cfg(test)]

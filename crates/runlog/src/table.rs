@@ -80,11 +80,6 @@ impl Table {
         &self.csv
     }
 
-    /// The same, without a copy, when nothing else of the table is needed any more.
-    pub fn into_csv(self) -> Vec<u8> {
-        self.csv
-    }
-
     /// Whether the file has this column.
     pub fn has(&self, column: &str) -> bool {
         self.columns.iter().any(|name| name == column)
