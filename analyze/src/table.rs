@@ -35,7 +35,13 @@ impl Table {
         require_times(path, rows.columns())?;
         let header = rows.columns().to_vec();
         let frame = parse(&mut rows, &header).with_context(|| format!("cannot parse {}", path.display()))?;
-        Ok(Self { path: path.to_owned(), header, frame, dropped_lines: rows.dropped().to_vec(), warnings: rows.warnings() })
+        Ok(Self {
+            path: path.to_owned(),
+            header,
+            frame,
+            dropped_lines: rows.dropped().to_vec(),
+            warnings: rows.warnings(),
+        })
     }
 
     /// Where the table was read from.

@@ -25,7 +25,9 @@ pub fn rows(raw: &Path) -> Result<Rows> {
     let time = at(TIME_UTC);
     let mut columns: Vec<Column> = needed_columns()
         .into_iter()
-        .filter_map(|(name, is_counter)| Some(Column { name, at: at(name)?, is_counter, before: 0, values: Vec::new() }))
+        .filter_map(|(name, is_counter)| {
+            Some(Column { name, at: at(name)?, is_counter, before: 0, values: Vec::new() })
+        })
         .collect();
     let (mut from_s, mut to_s) = (Vec::new(), Vec::new());
     let (mut first_s, mut before_s) = (None, None);

@@ -102,7 +102,10 @@ fn blanks_and_a_cut_line_are_taken_as_the_script_takes_them() {
     assert_eq!(tail["rss_mib"].as_f64(), Some(4.0));
     // Rows 1 to 4 of 0 to 5: -20, 40, 10, 10, and the one known level among them.
     let trim = &windows["trim20-90"];
-    assert_eq!((trim["rows"].as_u64(), trim["ctxt_s"].as_f64(), trim["rss_mib"].as_f64()), (Some(4), Some(10.0), Some(5.0)));
+    assert_eq!(
+        (trim["rows"].as_u64(), trim["ctxt_s"].as_f64(), trim["rss_mib"].as_f64()),
+        (Some(4), Some(10.0), Some(5.0))
+    );
     // Ours knows of an increase only where both ends are known.
     assert_eq!(windows["plateau"]["ctxt_s"].as_f64(), Some(10.0));
 }
