@@ -1,18 +1,18 @@
 //! From what was typed to the plan: matrices, variables, ports, source addresses, limits of this machine, order.
 //!
-//! Variables of an experiment's texts: the step's matrix axes; `{host}` and `{port}` of the broker; `{source}`, a
-//! loopback address of the step's own, so that no step inherits the ports in TIME_WAIT of the one before, and `{sources}`,
-//! as many of them as a load's connections need ports; in a load with `every` also `{every_ms}` and `{count}`. Of a target's texts: `{host}`, `{port}`, `{config}` (folder of its files) and
-//! `{user}` (who runs this).
+//! Variables of an experiment's texts: the step's matrix axes; `{host}` and `{port}` of the broker; `{source}`, an address of
+//! the load's host, and `{sources}`, as many of them as a load's connections need ports (see [`crate::layout`]); in a load
+//! with `every` also `{every_ms}` and `{count}`. Of a target's texts: `{host}`, `{port}`, `{config}` (folder of its files)
+//! and `{user}` (who runs this).
 
 use std::collections::BTreeMap;
-use std::net::{Ipv4Addr, TcpListener};
 use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use runlog::{Context, Role};
 
+use crate::layout::{self, Layout, Place, Places, SUT};
 use crate::machine::Machine;
 use crate::plan::{
     Phase, Plan, PlannedBroker, PlannedFile, PlannedPhase, PlannedProcess, PlannedStep, PlannedTarget, ProcessKind,
@@ -38,6 +38,7 @@ pub(crate) struct Options {
     pub(crate) seed: u64,
     /// What was asked for on the command line.
     pub(crate) request: Vec<String>,
+    pub(crate) layout: Layout,
 }
 
 /// Expands an experiment for the sides that were found.
@@ -49,6 +50,7 @@ pub(crate) fn expand(
     options: &Options,
 ) -> Result<Plan> {
     let mut notes: Vec<String> = sides.iter().flat_map(|side| side.notes.iter().cloned()).collect();
+    notes.extend(options.layout.notes());
     let points = points(experiment, machine, options.scale, &mut notes)?;
     let repeats = options.repeats.unwrap_or(experiment.repeats);
     if repeats == 0 || repeats > REPEATS_MAX {
@@ -59,7 +61,7 @@ pub(crate) fn expand(
     for repeat in 1..=repeats {
         for (index, point) in points.iter().enumerate() {
             for side in in_turn(sides, repeat, index, options.seed) {
-                let place = places.next()?;
+                let place = places.next(&options.layout)?;
                 let making = Making { experiment, point, side, repeat, tools, machine, options, place };
                 steps.push(making.step().with_context(|| format!("{}: step {}", experiment.name, point.name))?);
             }
@@ -81,6 +83,7 @@ pub(crate) fn expand(
         dir: options.dir.clone(),
         files_max: machine.files_max,
         expected_s: steps.iter().map(PlannedStep::expected_ms).sum::<u64>() as f64 / 1e3,
+        hosts: options.layout.hosts.clone(),
         targets: sides.iter().map(planned_target).collect(),
         steps,
     })
@@ -219,43 +222,6 @@ fn combinations(matrix: &BTreeMap<String, Vec<Scalar>>) -> Vec<Variables> {
     all
 }
 
-/// Where the broker of a step listens and where its load comes from.
-struct Place {
-    port: u16,
-    source: Ipv4Addr,
-}
-
-impl Place {
-    /// Loopback addresses from which so many connections can come, as a list. They are of the step's own: one network of
-    /// 127.64.0.0/10 for each.
-    fn sources(&self, connections: u64) -> String {
-        let [_, _, third, fourth] = self.source.octets();
-        let number = u32::from(third - 1) * 250 + u32::from(fourth - 1);
-        let base = u32::from(Ipv4Addr::new(127, 64, 0, 0)) + number * 256;
-        let count = connections.div_ceil(PORTS_PER_SOURCE).clamp(1, 254) as u32;
-        let all = (1..=count).map(|host| Ipv4Addr::from(base + host).to_string());
-        all.collect::<Vec<_>>().join(",")
-    }
-}
-
-/// Hands out places; the listeners are held until the plan is complete, so that no two steps get the same port.
-#[derive(Default)]
-struct Places {
-    held: Vec<TcpListener>,
-}
-
-impl Places {
-    fn next(&mut self) -> Result<Place> {
-        let listener = TcpListener::bind((HOST, 0)).context("no free port on 127.0.0.1")?;
-        let port = listener.local_addr().context("a bound socket has an address")?.port();
-        self.held.push(listener);
-        // 127.0.1.1 .. 127.0.250.250: an address for each of 62,500 steps.
-        let index = self.held.len() - 1;
-        let source = Ipv4Addr::new(127, 0, (1 + index / 250 % 250) as u8, (1 + index % 250) as u8);
-        Ok(Place { port, source })
-    }
-}
-
 /// Everything that one planned step is made from.
 struct Making<'a> {
     experiment: &'a Experiment,
@@ -324,7 +290,7 @@ impl Making<'_> {
 
     fn variables(&self) -> Variables {
         let mut variables = self.point.axes.clone();
-        variables.insert("host".into(), HOST.to_string());
+        variables.insert("host".into(), self.place.host.to_string());
         variables.insert("port".into(), self.place.port.to_string());
         variables
     }
@@ -355,10 +321,11 @@ impl Making<'_> {
         });
         let env = target.start.env.iter().map(|(name, value)| Ok((name.clone(), filled(value)?)));
         Ok(PlannedBroker {
+            cpus: self.options.layout.cpus(None),
             argv,
             env: env.collect::<Result<_>>()?,
             files: files.collect::<Result<_>>()?,
-            address: format!("{HOST}:{}", self.place.port),
+            address: format!("{}:{}", self.place.host, self.place.port),
             ready_timeout_ms: ms(target.ready_timeout.0),
             stop_grace_ms: ms(target.stop_grace.0),
             log: self.log("broker"),
@@ -368,28 +335,39 @@ impl Making<'_> {
     /// The broker's collector first, then each load, directly followed by its collector.
     fn processes(&self, phases: &[PlannedPhase]) -> Result<Vec<PlannedProcess>> {
         let limit: u64 = phases.iter().map(|phase| phase.limit_ms).sum();
-        let mut processes = vec![self.collector("broker", Role::Broker, &self.tag(), Phase::Ramp, limit)];
+        let mut processes = vec![self.collector("broker", SUT, Role::Broker, &self.tag(), Phase::Ramp, limit)];
         for load in &self.point.step.loads {
             let measure_ms = phases[2].expected_ms;
             let planned = self.load(load, measure_ms).with_context(|| format!("load {}", load.name))?;
-            let start = planned.start;
+            // On a host of its own, the first load is watched too: all roles are collected.
+            let is_first = !processes.iter().any(|process: &PlannedProcess| process.host == planned.host);
+            let watched = load.collect || is_first && !self.options.layout.hosts.is_empty();
+            let (host, start) = (planned.host.clone(), planned.start);
             processes.push(planned);
-            if load.collect {
+            if watched {
                 let (role, tag) = (role(load.tool), format!("{}-{}-host", self.tag(), load.name));
-                processes.push(self.collector(&load.name, role, &tag, start, limit));
+                processes.push(self.collector(&load.name, &host, role, &tag, start, limit));
             }
         }
         Ok(processes)
     }
 
-    fn collector(&self, watched: &str, role: Role, tag: &str, start: Phase, limit_ms: u64) -> PlannedProcess {
-        let collect = &self.experiment.collect;
+    fn collector(
+        &self,
+        watched: &str,
+        host: &str,
+        role: Role,
+        tag: &str,
+        start: Phase,
+        limit_ms: u64,
+    ) -> PlannedProcess {
+        let (collect, layout) = (&self.experiment.collect, &self.options.layout);
         let name = format!("collect-{watched}");
         let run_dir = format!("{}/{role}-{tag}-${{UTC}}", self.dir());
         let words = [
             ("--role", role.to_string()),
             ("--pid", format!("${{PID:{watched}}}")),
-            ("--iface", collect.iface.clone()),
+            ("--iface", layout.interface(host).unwrap_or(&collect.iface).to_owned()),
             ("--port", self.place.port.to_string()),
             // Stopped by the runner; this is for the case that nobody does.
             ("--duration", format!("{}s", limit_ms.div_ceil(1_000) + 60)),
@@ -403,6 +381,8 @@ impl Making<'_> {
             log: self.log(&name),
             name,
             kind: ProcessKind::Collector,
+            host: host.to_owned(),
+            cpus: layout.cpus(Some(ProcessKind::Collector)),
             argv,
             start,
             awaits_ready: true,
@@ -414,18 +394,19 @@ impl Making<'_> {
 
     fn load(&self, load: &Load, measure_ms: u64) -> Result<PlannedProcess> {
         let mut variables = self.variables();
-        variables.insert("source".into(), self.place.source.to_string());
+        let (kind, program) = match load.tool {
+            Tool::Loadgen => (ProcessKind::Loadgen, "loadgen"),
+            Tool::Prober => (ProcessKind::Prober, "prober"),
+        };
+        let (host, layout) = (layout::role_host(kind), &self.options.layout);
+        variables.insert("source".into(), layout.source(host, &self.place).to_string());
         let connections = connections(load, &variables)?;
-        variables.insert("sources".into(), self.place.sources(connections.unwrap_or(1)));
+        variables.insert("sources".into(), layout.sources(host, &self.place, connections.unwrap_or(1)));
         if let Some(every) = load.every {
             let every_ms = ms(every.0).max(1);
             variables.insert("every_ms".into(), every_ms.to_string());
             variables.insert("count".into(), (measure_ms / every_ms).max(1).to_string());
         }
-        let (kind, program) = match load.tool {
-            Tool::Loadgen => (ProcessKind::Loadgen, "loadgen"),
-            Tool::Prober => (ProcessKind::Prober, "prober"),
-        };
         let run_dir = format!("{}/{}-{}-{}-${{UTC}}", self.dir(), role(load.tool), self.tag(), load.name);
         let mut argv = vec![self.tools.path(program)];
         for arg in &load.args {
@@ -438,6 +419,8 @@ impl Making<'_> {
         Ok(PlannedProcess {
             name: load.name.clone(),
             kind,
+            host: host.to_owned(),
+            cpus: layout.cpus(Some(kind)),
             argv,
             start: if load.start == Start::Ramp { Phase::Ramp } else { Phase::Measure },
             awaits_ready: load.start == Start::Ramp,
@@ -473,12 +456,6 @@ pub(crate) fn experiment_dir(out: &Path, name: &str, wall_ns: u64) -> (String, S
     let id = format!("{name}-{}", runlog::clock::utc_compact(wall_ns));
     (out.join(&id).display().to_string(), id)
 }
-
-/// Where brokers listen.
-const HOST: Ipv4Addr = Ipv4Addr::LOCALHOST;
-
-/// Connections from one source address: half of the ports that it has, beyond which a kernel searches long for a free one.
-const PORTS_PER_SOURCE: u64 = 25_000;
 
 const REPEATS_MAX: u32 = 100;
 const PHASE_MS_MIN: u64 = 100;
@@ -532,17 +509,6 @@ mod tests {
     }
 
     #[test]
-    fn places_are_distinct() {
-        let mut places = Places::default();
-        let mut seen = std::collections::BTreeSet::new();
-        for _ in 0..300 {
-            let place = places.next().expect("a free port");
-            assert!(place.source.is_loopback());
-            assert!(seen.insert((place.port, place.source)));
-        }
-    }
-
-    #[test]
     fn axes_fit_the_open_files() {
         let text = r#"
             name = "ramp-{clients}"
@@ -552,7 +518,7 @@ mod tests {
             measure = "1s"
         "#;
         let step: Step = toml::from_str(text).expect("valid");
-        let machine = Machine { files_max: 4_096, user: "u".into() };
+        let machine = Machine { files_max: 4_096, user: "u".into(), cpus: Vec::new() };
         let mut notes = Vec::new();
         let matrix = fitted(&step, &machine, 1.0, &mut notes).expect("an axis of numbers");
         let allowed = machine.connections_max();

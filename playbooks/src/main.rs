@@ -5,15 +5,19 @@
 //! - [`tools`]: the programs that load, probe, collect and analyse.
 //! - [`resolve`]: the brokers that are compared: found, installed, or an A/A control.
 //! - [`machine`]: the limits of this machine.
+//! - [`layout`]: hosts, addresses and processors of the roles.
 //! - [`template`], [`mod@expand`]: from what was typed to the [`mod@plan`], which is all that an executor needs.
 //! - [`runbook`]: the plan for people who follow it by hand.
 //! - [`local`]: the executor for this machine.
+//! - [`netns`]: the hosts of a plan as network namespaces of this machine.
 //! - [`vm`]: the executor in a throwaway virtual machine.
 
 mod catalog;
 mod expand;
+mod layout;
 mod local;
 mod machine;
+mod netns;
 mod plan;
 mod resolve;
 mod runbook;
@@ -29,6 +33,7 @@ use anyhow::{Context, Result, bail};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use self::expand::{Options, expand, experiment_dir};
+use self::layout::Layout;
 use self::machine::Machine;
 use self::plan::Plan;
 use self::resolve::{Absent, Side, sides};
@@ -100,6 +105,8 @@ enum PlanFormat {
 enum Place {
     /// On this machine, as plain processes
     Local,
+    /// On this machine, in three network namespaces (root): broker, load and prober have networks of their own
+    Netns,
     /// In a throwaway virtual machine (QEMU) with limits of its own
     Vm,
 }
@@ -222,7 +229,7 @@ fn run(selection: &Selection, machine: &VmArgs, manner: &Manner) -> Result<ExitC
     }
     local::preflight(&plan).context("preflight")?;
     let vm = match selection.place {
-        Place::Local => None,
+        Place::Local | Place::Netns => None,
         Place::Vm => Some(vm::prepare(&machine.options(manner.yes), &tools).context("virtual machine")?),
     };
     introduce(&plan);
@@ -258,6 +265,12 @@ fn make_plan(experiment: &Experiment, selection: &Selection, tools: &Tools, abse
         Some(names) => sides(&resolve::choices(names), tools, absent)?,
         None => sides(&experiment.targets, tools, absent)?,
     };
+    let here = Machine::look()?;
+    let (machine, layout) = match selection.place {
+        Place::Local => (here.clone(), Layout::loopback(&here.cpus)),
+        Place::Netns => (here.clone(), netns::layout(&here.cpus)),
+        Place::Vm => (Machine::virtual_machine(), Layout::default()),
+    };
     let (dir, id) = experiment_dir(&selection.out, &experiment.name, runlog::clock::wall_ns());
     let options = Options {
         dir,
@@ -267,9 +280,8 @@ fn make_plan(experiment: &Experiment, selection: &Selection, tools: &Tools, abse
         scale: selection.scale,
         seed: selection.seed,
         request: selection.request(),
+        layout,
     };
-    let here = Machine::look()?;
-    let machine = if selection.place == Place::Vm { Machine::virtual_machine() } else { here };
     expand(experiment, &sides, tools, &machine, &options)
 }
 

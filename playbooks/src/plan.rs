@@ -7,6 +7,7 @@
 //! - `${UTC}`: the second at which the process is started, as in `20251230T135910Z`.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
 
 use serde::{Deserialize, Serialize};
 
@@ -38,9 +39,23 @@ pub(crate) struct Plan {
     pub(crate) files_max: u64,
     /// Expected time of all steps.
     pub(crate) expected_s: f64,
+    /// Hosts with networks of their own; empty: everything on this machine's loopback.
+    pub(crate) hosts: Vec<PlannedHost>,
     pub(crate) targets: Vec<PlannedTarget>,
     /// In the order of running.
     pub(crate) steps: Vec<PlannedStep>,
+}
+
+/// A host of the experiment.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct PlannedHost {
+    /// `sut`, `tester`, `prober`.
+    pub(crate) name: String,
+    /// The interface between it and the others.
+    pub(crate) interface: String,
+    pub(crate) address: Ipv4Addr,
+    /// Further addresses, for more ports.
+    pub(crate) secondary: Vec<Ipv4Addr>,
 }
 
 /// A broker of the comparison.
@@ -120,6 +135,8 @@ impl Phase {
 /// The broker of one step.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct PlannedBroker {
+    /// Processors that it may use; empty: all.
+    pub(crate) cpus: Vec<usize>,
     pub(crate) argv: Vec<String>,
     pub(crate) env: BTreeMap<String, String>,
     /// Written before the start.
@@ -145,6 +162,10 @@ pub(crate) struct PlannedFile {
 pub(crate) struct PlannedProcess {
     pub(crate) name: String,
     pub(crate) kind: ProcessKind,
+    /// Name of its host; the broker's is `sut`.
+    pub(crate) host: String,
+    /// Processors that it may use; empty: all.
+    pub(crate) cpus: Vec<usize>,
     pub(crate) argv: Vec<String>,
     /// Started at the beginning of this phase; a collector of another process, with that process.
     pub(crate) start: Phase,

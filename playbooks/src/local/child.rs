@@ -5,17 +5,46 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
+use std::os::fd::BorrowedFd;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child as Process, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use nix::sched::{CpuSet, sched_setaffinity};
 use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, getpid, getppid};
 
 use super::signals::Signals;
+use crate::netns;
+
+/// Where a child runs.
+#[derive(Default)]
+pub(super) struct Place<'a> {
+    /// Its network; absent: ours.
+    pub(super) namespace: Option<BorrowedFd<'a>>,
+    /// Processors that it may use; empty: all.
+    pub(super) cpus: &'a [usize],
+}
+
+impl Place<'_> {
+    fn put(&self, command: &mut Command) -> Result<()> {
+        if let Some(namespace) = self.namespace {
+            netns::enter(command, namespace);
+        }
+        if !self.cpus.is_empty() {
+            let mut set = CpuSet::new();
+            for cpu in self.cpus {
+                set.set(*cpu).with_context(|| format!("processor {cpu}"))?;
+            }
+            // SAFETY: between fork and exec only one system call on a plain bit set is made.
+            unsafe { command.pre_exec(move || Ok(sched_setaffinity(Pid::from_raw(0), &set)?)) };
+        }
+        Ok(())
+    }
+}
 
 /// A started process. Dropping it kills it: no way out of the runner leaves one behind.
 pub(super) struct Child {
@@ -27,13 +56,20 @@ pub(super) struct Child {
 
 impl Child {
     /// Starts a command with its output in a log file. Must be called on the main thread: see [`set_apart`].
-    pub(super) fn start(name: &str, argv: &[String], env: &BTreeMap<String, String>, log: &Path) -> Result<Self> {
+    pub(super) fn start(
+        name: &str,
+        argv: &[String],
+        env: &BTreeMap<String, String>,
+        log: &Path,
+        place: &Place<'_>,
+    ) -> Result<Self> {
         let output = File::create(log).with_context(|| format!("cannot create {}", log.display()))?;
         let errors = output.try_clone().with_context(|| format!("cannot open {} twice", log.display()))?;
         let (program, args) = argv.split_first().context("a command has a program")?;
         let mut command = Command::new(program);
         command.args(args).envs(env).stdin(Stdio::null()).stdout(output).stderr(errors);
         set_apart(&mut command);
+        place.put(&mut command)?;
         let process = command.spawn().with_context(|| format!("cannot start {}", argv.join(" ")))?;
         Ok(Self { name: name.to_owned(), log: log.to_path_buf(), process, outcome: None })
     }

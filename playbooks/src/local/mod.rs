@@ -27,6 +27,7 @@ pub(crate) use self::signals::Signals;
 use self::gates::Gate;
 use self::marks::Marks;
 use self::progress::Progress;
+use crate::netns::{self, Network};
 use crate::plan::{Plan, PlannedStep};
 
 /// What became of a plan.
@@ -65,7 +66,9 @@ pub(crate) fn run(
         progress.step(planned);
         marks.open(&planned.dir)?;
         let start = Instant::now();
-        let failures = failures(&step::run(planned, signals, &mut marks, &progress)?);
+        // A network of its own: a clean slate, and no port in TIME_WAIT.
+        let network = if plan.hosts.is_empty() { None } else { Some(Network::make(&plan.hosts)?) };
+        let failures = failures(&step::run(planned, network.as_ref(), signals, &mut marks, &progress)?);
         if signals.stop_asked().is_some() {
             marks.note(planned, "interrupted", "the run was stopped during this step; what it measured is kept")?;
             after_step(planned)?;
@@ -88,6 +91,9 @@ pub(crate) fn preflight(plan: &Plan) -> Result<()> {
     let absent: Vec<&str> = programs.into_iter().filter(|program| !Path::new(program).is_file()).collect();
     if !absent.is_empty() {
         bail!("not on this machine: {}", absent.join(", "));
+    }
+    if !plan.hosts.is_empty() {
+        netns::preflight(&plan.hosts)?;
     }
     if let Some(step) = plan.steps.iter().find(|step| connections_of(step) > plan.files_max) {
         let asked = connections_of(step);

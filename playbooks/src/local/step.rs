@@ -8,16 +8,24 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use runlog::{Edge, Run, clock};
 
-use super::child::{Child, describe};
+use super::child::{Child, Place, describe};
 use super::gates::{self, Gate};
 use super::marks::Marks;
 use super::progress::Progress;
 use super::signals::Signals;
+use crate::layout::{SUT, TESTER};
+use crate::netns::Network;
 use crate::plan::{Phase, PlannedProcess, PlannedStep, ProcessKind};
 
 /// Runs the step and returns the verdict of every gate. An error means that results cannot be kept any more.
-pub(super) fn run(step: &PlannedStep, signals: &Signals, marks: &mut Marks, progress: &Progress) -> Result<Vec<Gate>> {
-    let mut running = Running { step, signals, children: Vec::new(), gates: Vec::new(), measured: None };
+pub(super) fn run(
+    step: &PlannedStep,
+    network: Option<&Network>,
+    signals: &Signals,
+    marks: &mut Marks,
+    progress: &Progress,
+) -> Result<Vec<Gate>> {
+    let mut running = Running { step, network, signals, children: Vec::new(), gates: Vec::new(), measured: None };
     running.prepare()?;
     let ended_early = running.phases(marks, progress)?;
     running.stop_all();
@@ -34,6 +42,8 @@ pub(super) fn run(step: &PlannedStep, signals: &Signals, marks: &mut Marks, prog
 /// A step that is under way.
 struct Running<'a> {
     step: &'a PlannedStep,
+    /// The hosts, where they are not this machine itself.
+    network: Option<&'a Network>,
     signals: &'a Signals,
     /// In the order of starting; the broker is the first.
     children: Vec<Started<'a>>,
@@ -102,12 +112,17 @@ impl<'a> Running<'a> {
 
     fn start_broker(&mut self) -> Result<(), Early> {
         let broker = &self.step.broker;
-        self.start(BROKER, &broker.argv, &broker.env, &broker.log, None)?;
+        let place = self.place(SUT, &broker.cpus)?;
+        self.start(BROKER, (&broker.argv, &broker.env), &broker.log, &place, None)?;
         let address: SocketAddr = broker.address.parse().map_err(|error| {
             Some(Gate::failed("ready", BROKER, format!("'{}' is no address: {error}", broker.address)))
         })?;
         let limit = Duration::from_millis(broker.ready_timeout_ms);
-        let accepts = || TcpStream::connect_timeout(&address, Duration::from_secs(1)).is_ok();
+        let network = self.network;
+        let accepts = || match network {
+            Some(network) => network.accepts(TESTER, &address, CONNECT_LIMIT),
+            None => TcpStream::connect_timeout(&address, CONNECT_LIMIT).is_ok(),
+        };
         if self.wait(limit, |_| accepts())? {
             return Ok(());
         }
@@ -129,7 +144,8 @@ impl<'a> Running<'a> {
             let argv: Vec<String> = planned.argv.iter().map(|arg| with_values(arg, &values)).collect();
             // Opened before it exists: only the path counts here, and the metadata need not be read at every look.
             let run = Run::open(with_values(&planned.run_dir, &values));
-            self.start(&planned.name, &argv, &step.env, &planned.log, Some((planned, run)))?;
+            let place = self.place(&planned.host, &planned.cpus)?;
+            self.start(&planned.name, (&argv, &step.env), &planned.log, &place, Some((planned, run)))?;
             if planned.awaits_ready {
                 awaited.push(self.children.len() - 1);
             }
@@ -224,15 +240,21 @@ impl<'a> Running<'a> {
         }
     }
 
+    fn place(&self, host: &str, cpus: &'a [usize]) -> Result<Place<'a>, Early> {
+        let namespace = self.network.map(|network| network.host(host)).transpose();
+        let namespace = namespace.map_err(|error| Some(Gate::failed("start", host, format!("{error:#}"))))?;
+        Ok(Place { namespace, cpus })
+    }
+
     fn start(
         &mut self,
         name: &str,
-        argv: &[String],
-        env: &BTreeMap<String, String>,
+        (argv, env): (&[String], &BTreeMap<String, String>),
         log: &str,
+        place: &Place<'_>,
         tool: Option<(&'a PlannedProcess, Run)>,
     ) -> Result<(), Early> {
-        let child = Child::start(name, argv, env, Path::new(log));
+        let child = Child::start(name, argv, env, Path::new(log), place);
         let child = child.map_err(|error| Some(Gate::failed("start", name, format!("{error:#}"))))?;
         self.children.push(Started { child, tool, is_stopped: false });
         Ok(())
@@ -292,6 +314,9 @@ const BROKER: &str = "broker";
 
 /// The event by which a load tool says that all its clients are connected, and subscribed if they are to be.
 const READY: &str = "ready";
+
+/// For one attempt of the ready check.
+const CONNECT_LIMIT: Duration = Duration::from_secs(1);
 
 /// Time for a tool to end after it was asked to: it waits for acknowledgements and writes its summary.
 const TOOL_STOP_GRACE: Duration = Duration::from_secs(10);
