@@ -26,6 +26,8 @@ use crate::plan::PlannedHost;
 
 /// The namespaces of one step.
 pub(crate) struct Network {
+    /// Holds the bridge: without it the kernel would take the pairs of interfaces away.
+    _bridge: OwnedFd,
     hosts: BTreeMap<String, OwnedFd>,
 }
 
@@ -76,7 +78,7 @@ impl Network {
                 .context("cannot widen the range of ports")?;
             made.insert(host.name.clone(), inside);
         }
-        Ok(Self { hosts: made })
+        Ok(Self { _bridge: bridge, hosts: made })
     }
 
     /// The namespace of a host.

@@ -144,7 +144,7 @@ pub(crate) fn wait_for(what: &str, mut condition: impl FnMut() -> bool) {
 /// A process that cannot be mistaken for a later one with the same id.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Process {
-    pid: u32,
+    pub(crate) pid: u32,
     started_ticks: u64,
     /// Name of the program.
     pub(crate) name: String,
