@@ -339,9 +339,7 @@ impl Making<'_> {
         for load in &self.point.step.loads {
             let measure_ms = phases[2].expected_ms;
             let planned = self.load(load, measure_ms).with_context(|| format!("load {}", load.name))?;
-            // On a host of its own, the first load is watched too: all roles are collected.
-            let is_first = !processes.iter().any(|process: &PlannedProcess| process.host == planned.host);
-            let watched = load.collect || is_first && !self.options.layout.hosts.is_empty();
+            let watched = load.collect || self.watches_for_its_role(load);
             let (host, start) = (planned.host.clone(), planned.start);
             processes.push(planned);
             if watched {
@@ -350,6 +348,13 @@ impl Making<'_> {
             }
         }
         Ok(processes)
+    }
+
+    /// On hosts of their own every role is collected: by its first load, when none asks for it.
+    fn watches_for_its_role(&self, load: &Load) -> bool {
+        let mut same = self.point.step.loads.iter().filter(|other| other.tool == load.tool);
+        let is_first = same.clone().next().is_some_and(|first| first.name == load.name);
+        is_first && !self.options.layout.hosts.is_empty() && !same.any(|other| other.collect)
     }
 
     fn collector(
