@@ -9,7 +9,7 @@ use runlog::hlog::{self, CORRECTED, UNCORRECTED};
 use runlog::table::Table;
 use runlog::{Context, Role};
 
-use crate::support::{Broker, Prober, wait_for};
+use crate::support::{Broker, Echo, Prober, wait_for};
 
 #[test]
 fn every_version_qos_and_broker() {
@@ -57,6 +57,28 @@ fn pairs_side_by_side() {
     seen.sort_unstable();
     let expected: Vec<(u64, u64)> = (0..3).flat_map(|pair| (0..60).map(move |sequence| (pair, sequence))).collect();
     assert_eq!(seen, expected);
+}
+
+#[test]
+fn the_floor_of_a_collectors_echo() {
+    let broker = Broker::mosquitto();
+    let mut echo = Echo::start();
+    let remote = format!("127.0.0.1:{}", echo.port);
+    let args = ["-n", "400", "-i", "2", "--floor", &remote];
+    let probed = Prober::new(broker.port, &args).run().succeeded();
+    let floor = probed.summary().floor.unwrap();
+    assert_eq!((floor.remote, floor.own_loopback, floor.failure), (remote, false, None));
+    assert!((6..=80).contains(&floor.round_trip_us.count), "{:?}", floor.round_trip_us);
+    // Both tell the same: every message of the floor, also the first five and one under way at the
+    // end, went through the collector and back.
+    let table = echo.end().raw().unwrap();
+    let column = |name: &str| table.numbers(name).unwrap();
+    let bytes = column(runlog::columns::ECHO_BYTES).last().copied().flatten().unwrap();
+    let messages = bytes / floor.message_bytes;
+    assert_eq!(bytes % floor.message_bytes, 0);
+    let count = floor.round_trip_us.count;
+    assert!((count..=count + 6).contains(&messages), "{messages} echoed, {count} measured");
+    assert!(column(runlog::columns::ECHO_CONNECTIONS).contains(&Some(1)));
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Starting brokers and probers, and waiting for what they do.
 
+use std::io::{BufRead, BufReader};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -36,8 +37,7 @@ impl Broker {
 
     /// Starts the broker of this workspace, which lies beside the prober once the workspace is built.
     pub(crate) fn ours() -> Broker {
-        let program = Path::new(env!("CARGO_BIN_EXE_prober")).with_file_name("broker");
-        assert!(program.exists(), "{} is absent: cargo build -p broker", program.display());
+        let program = neighbour("broker");
         Broker::start(|port, _| {
             let mut command = Command::new(&program);
             command.args(["--listen", &format!("tcp://127.0.0.1:{port}")]);
@@ -76,6 +76,53 @@ impl Broker {
 }
 
 impl Drop for Broker {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A program of this workspace, which lies beside the prober once the workspace is built.
+fn neighbour(name: &str) -> PathBuf {
+    let program = Path::new(env!("CARGO_BIN_EXE_prober")).with_file_name(name);
+    assert!(program.exists(), "{} is absent: cargo build -p {name}", program.display());
+    program
+}
+
+/// A collector that serves an echo; killed when the test ends.
+pub(crate) struct Echo {
+    child: Child,
+    pub(crate) port: u16,
+    pub(crate) run_dir: PathBuf,
+    _root: TempDir,
+}
+
+impl Echo {
+    pub(crate) fn start() -> Echo {
+        let root = tempfile::tempdir().unwrap();
+        let run_dir = root.path().join("run");
+        let mut command = Command::new(neighbour("collector"));
+        command.args(["--role", "prober", "--iface", "lo", "--interval", "20ms", "--echo", "0", "--run-dir"]);
+        for variable in ["PID", "PORT", "INTERFACE", "DURATION_SEC", "INTERVAL_SEC", "EXP_TAG", "RUNLOG_CONTEXT"] {
+            command.env_remove(variable);
+        }
+        let mut child = command.arg(&run_dir).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
+        let port = lines.find_map(|line| line.strip_prefix("echo on port ")?.parse().ok()).expect("the echo's port");
+        // What it says later must find a reader.
+        std::thread::spawn(move || lines.for_each(drop));
+        Echo { child, port, run_dir, _root: root }
+    }
+
+    /// Ends its run in order.
+    pub(crate) fn end(&mut self) -> Run {
+        kill(Pid::from_raw(self.child.id() as i32), Signal::SIGTERM).unwrap();
+        assert!(self.child.wait().unwrap().success());
+        Run::open(&self.run_dir)
+    }
+}
+
+impl Drop for Echo {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
