@@ -145,9 +145,9 @@ enum LineEnd {
 enum Format {
     /// A table in Markdown
     Md,
-    /// One line per run and window
+    /// A table with one line per figure, finding or verdict
     Csv,
-    /// An array with one object per run; its shape is stable
+    /// Everything that was found, with stable names
     Json,
 }
 

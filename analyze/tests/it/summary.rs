@@ -110,6 +110,22 @@ fn blanks_and_a_cut_line_are_taken_as_the_script_takes_them() {
     assert_eq!(windows["plateau"]["ctxt_s"].as_f64(), Some(10.0));
 }
 
+/// The published collectors also leave copies under the run's own name; where only those were kept, they are the run.
+#[test]
+fn a_run_whose_files_carry_its_name_is_read() {
+    let home = tempfile::tempdir().unwrap();
+    published_run(home.path(), "ctxt", (0..=10).map(|n| (n, (n * 10).to_string())), "");
+    let name = "broker-A-odd-load-run1-20260101T000000Z";
+    let dir = home.path().join(name);
+    let before = summaries(home.path());
+    fs::rename(dir.join("raw.csv"), dir.join(format!("raw-{name}.csv"))).unwrap();
+    fs::write(dir.join(format!("meta-{name}.txt")), "time_utc=2026-01-01T00:00:00Z\n").unwrap();
+    let renamed = summaries(home.path());
+    assert_eq!(renamed[0]["windows"], before[0]["windows"]);
+    assert_eq!((renamed[0]["target"].as_str(), renamed[0]["samples"].as_u64()), (Some("odd"), Some(11)));
+    assert_eq!(renamed[0]["windows"]["tail60"]["ctxt_s"].as_f64(), Some(10.0));
+}
+
 #[test]
 fn a_load_tools_run_has_no_windows_and_says_so() {
     let runs = summaries(&tree::quickstart().join("ours-1"));

@@ -37,11 +37,13 @@
 //! - [`read`]: [`discover`] and [`Run`].
 //! - [`rows`]: reading a CSV file of any size, a block of rows at a time.
 //! - [`table`]: reading a CSV file of which any line may be damaged.
+//! - [`console`]: what emqtt_bench and loadgen print on a terminal.
 //! - [`hlog`]: reading and writing the histogram log.
 
 pub mod barrier;
 pub mod clock;
 pub mod columns;
+pub mod console;
 pub mod ethtool;
 pub mod event;
 pub mod hlog;

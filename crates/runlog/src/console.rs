@@ -1,0 +1,158 @@
+//! Console logs of emqtt_bench and `loadgen`: what a terminal showed, with everything that was typed in between.
+//!
+//! A run begins with `Start with N workers, ...`, or where the time of a log without that line steps back. Each line of a counter is
+//! `1m28s recv total=2816 rate=32.00/sec`: the time since the begin, the counter's name, its total, and its rate since its last
+//! line. Colours are taken out. Lines of anything else are a terminal's own; a line that begins as a counter's and does not end as
+//! one is damage.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use crate::{Error, Loaded, Result, Warning, Warnings};
+
+/// One run of a log.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ConsoleRun {
+    /// The line, from 1, at which it begins.
+    pub line: u64,
+    /// What its counters showed, by name.
+    pub counters: BTreeMap<String, Vec<ConsoleSample>>,
+}
+
+/// One line of a counter.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct ConsoleSample {
+    /// Time since the begin of the run, s.
+    pub at_s: u64,
+    /// The counter.
+    pub total: u64,
+    /// Per second, as the tool printed it.
+    pub rate: f64,
+}
+
+/// Reads a log.
+///
+/// # Errors
+/// The file cannot be read.
+pub fn read(path: &Path) -> Result<Loaded<Vec<ConsoleRun>>> {
+    let bytes = fs::read(path).map_err(Error::io("read", path))?;
+    Ok(parse(path, &bytes))
+}
+
+/// The same for text that is in memory; `path` names it in warnings.
+pub fn parse(path: &Path, bytes: &[u8]) -> Loaded<Vec<ConsoleRun>> {
+    let (mut runs, mut damage) = (Vec::<ConsoleRun>::new(), Warnings::default());
+    let (mut begins, mut last_s) = (true, 0);
+    for (line, text) in (1..).zip(bytes.split(|byte| *byte == b'\n')) {
+        let text = plain(text);
+        let text = text.rsplit('\r').find(|part| !part.trim().is_empty()).unwrap_or_default().trim();
+        if text.starts_with("Start with ") && text.contains(" workers") {
+            begins = true;
+            continue;
+        }
+        let mut words = text.split_ascii_whitespace();
+        let Some(at_s) = words.next().and_then(elapsed_s) else { continue };
+        let (Some(name), Some(total)) = (words.next(), words.next()) else { continue };
+        // `publish_latency avg=3ms` and its like are no counters.
+        let Some(total) = total.strip_prefix("total=") else { continue };
+        let rate = words.next().and_then(|word| word.strip_prefix("rate=")?.strip_suffix("/sec"));
+        let rate = rate.and_then(|rate| rate.parse().ok()).filter(|rate: &f64| rate.is_finite());
+        let (Ok(total), Some(rate), None) = (total.parse(), rate, words.next()) else {
+            let message = format!("begins as a line of {name:?} and does not end as one: dropped");
+            damage.push(Warning::new(path, Some(line), message));
+            continue;
+        };
+        if begins || at_s < last_s {
+            runs.push(ConsoleRun { line, ..ConsoleRun::default() });
+        }
+        (begins, last_s) = (false, at_s);
+        let run = runs.last_mut().expect("the first line of a counter begins a run");
+        run.counters.entry(name.to_owned()).or_default().push(ConsoleSample { at_s, total, rate });
+    }
+    Loaded { value: runs, warnings: damage.list("damaged lines") }
+}
+
+/// A line without the sequences by which a terminal is coloured.
+fn plain(line: &[u8]) -> String {
+    let text = String::from_utf8_lossy(line);
+    let mut parts = text.split('\u{1b}');
+    let mut plain = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let end = part.strip_prefix('[').and_then(|codes| codes.find(|c: char| ('@'..='~').contains(&c)));
+        plain.push_str(end.map_or(part, |end| &part[end + 2..]));
+    }
+    plain
+}
+
+/// `1m28s` as seconds.
+fn elapsed_s(text: &str) -> Option<u64> {
+    let (mut sum, mut rest) = (0_u64, text);
+    while !rest.is_empty() {
+        let digits = rest.find(|c: char| !c.is_ascii_digit()).filter(|digits| *digits > 0)?;
+        let unit_s = match rest.as_bytes()[digits] {
+            b'd' => 86_400,
+            b'h' => 3_600,
+            b'm' => 60,
+            b's' => 1,
+            _ => return None,
+        };
+        sum = sum.checked_add(rest[..digits].parse::<u64>().ok()?.checked_mul(unit_s)?)?;
+        rest = &rest[digits + 1..];
+    }
+    text.ends_with('s').then_some(sum)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn several_runs_with_colours_typing_and_damage() {
+        let log =
+            b"root@host:~# ./emqtt_bench sub\nStart with 2 workers, addrs pool size: 1 and req interval: 8 ms \n\n\
+                    \x1b[32m59s sub total=5 rate=5.00/sec\x1b[0m\r\n1m1s connect_succ total=5 rate=2.50/sec\n\
+                    1m1s publish_latency avg=3ms\n1m2s recv total=12\n1h1m3s recv total=40 rate=8.00/sec\n^C\n\
+                    Start with 2 workers, addrs pool size: 1\n1s sub total=1 rate=1.00/sec\n";
+        let loaded = parse(Path::new("log"), log);
+        let [first, second] = loaded.value.as_slice() else { panic!("{:?}", loaded.value) };
+        assert_eq!((first.line, second.line), (4, 11));
+        assert_eq!(first.counters["sub"], [ConsoleSample { at_s: 59, total: 5, rate: 5.0 }]);
+        assert_eq!(first.counters["connect_succ"][0].at_s, 61);
+        assert_eq!(first.counters["recv"], [ConsoleSample { at_s: 3_663, total: 40, rate: 8.0 }]);
+        assert_eq!(second.counters.len(), 1);
+        assert_eq!(loaded.warnings.iter().map(|warning| warning.line).collect::<Vec<_>>(), [Some(7)]);
+    }
+
+    #[test]
+    fn hostile_bytes_are_no_lines() {
+        for bytes in [
+            b"\xff\x1b[".as_slice(),
+            b"\x1b[\x1b[31",
+            b"99999999999999999999s a total=1 rate=1/sec",
+            b"s a total=1",
+            "é1s x total=1 rate=1/sec".as_bytes(),
+        ] {
+            assert_eq!(parse(Path::new("log"), bytes).value, []);
+        }
+    }
+
+    #[test]
+    fn the_published_log_has_three_runs() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/axmq/axmq-n2n-qos0-1-2.txt");
+        if !path.exists() {
+            eprintln!("SKIPPED: {} is absent", path.display());
+            return;
+        }
+        let loaded = read(&path).unwrap();
+        assert_eq!(loaded.warnings, []);
+        assert_eq!(loaded.value.len(), 3);
+        for run in &loaded.value {
+            assert_eq!(run.counters["sub"].last().unwrap().total, 4_000);
+            assert!(run.counters["recv"].is_sorted_by_key(|sample| (sample.at_s, sample.total)));
+        }
+        let recv: usize = loaded.value.iter().map(|run| run.counters["recv"].len()).sum();
+        assert_eq!(recv, 983);
+        assert_eq!(loaded.value[0].counters["recv"][0], ConsoleSample { at_s: 88, total: 2_816, rate: 32.0 });
+    }
+}
