@@ -9,7 +9,9 @@ use mqtt_wire::{AckKind, DecodeError, Frame, Packet, PacketType, ReasonCode};
 use super::conn::{Conn, ConnRef, State, Transport};
 use super::lifecycle::{End, Timer};
 use super::mail::Adopted;
-use super::settings::{ACCEPT_RETRY_NS, ACCEPTS_PER_TURN, LARGE_PARTIAL_BYTES, READ_BYTES, TICK_NS};
+use super::settings::{
+    ACCEPT_RETRY_NS, ACCEPTS_PER_TURN, LARGE_PARTIAL_BYTES, READ_BYTES, READ_BYTES_WHEN_SWAMPED, TICK_NS,
+};
 use super::worker::Worker;
 
 /// What a read left behind.
@@ -158,6 +160,8 @@ impl Worker {
 
     fn read_into(&mut self, at: ConnRef, buffer: &mut [u8]) -> Read1 {
         let max = self.settings.limits.max_packet_bytes;
+        // What is read now may have to be held back: of many publishers, a little of each.
+        let most = if self.holds_publishers() { READ_BYTES_WHEN_SWAMPED } else { READ_BYTES };
         let Some(conn) = self.conn(at) else { return Read1::Nothing };
         let partial = conn.partial.take();
         match partial {
@@ -173,7 +177,8 @@ impl Worker {
                     buffer[..bytes.len()].copy_from_slice(&bytes);
                     bytes.len()
                 });
-                let (length, outcome) = read_some(&mut conn.transport, buffer, carried);
+                let (length, outcome) =
+                    read_some(&mut conn.transport, &mut buffer[..READ_BYTES.min(carried + most)], carried);
                 // Mail before bytes: whatever made the client send these, this worker now knows as well.
                 self.take_mail();
                 self.take_in(at, &buffer[..length]);

@@ -133,6 +133,11 @@ impl Worker {
         }
     }
 
+    /// Whether publishers here wait for another worker.
+    pub(super) fn holds_publishers(&self) -> bool {
+        self.outboxes.iter().any(|outbox| !outbox.held.is_empty())
+    }
+
     /// A worker has taken its mail.
     pub(super) fn release_held(&mut self, worker: u16) {
         let mut held = std::mem::take(&mut self.outboxes[usize::from(worker)].held);

@@ -8,6 +8,8 @@ pub(super) const FLUSH_BYTES: usize = 128 * 1024;
 pub(super) const OUTPUT_HIGH_BYTES: usize = 256 * 1024;
 /// Bytes that one read takes at most, and the size of a worker's read buffer.
 pub(super) const READ_BYTES: usize = 256 * 1024;
+/// The same while publishers wait for another worker: so much each of them may hold back.
+pub(super) const READ_BYTES_WHEN_SWAMPED: usize = 4 * 1024;
 /// A partial packet from this size on is read into its own buffer, not copied through the worker's.
 pub(super) const LARGE_PARTIAL_BYTES: usize = 64 * 1024;
 /// Connections accepted per listener and turn, so that a storm does not starve those that are served.
