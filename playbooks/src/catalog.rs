@@ -25,8 +25,8 @@ const EXPERIMENTS: &[(&str, &str)] = &[
 const TARGETS: &[(&str, &str)] = &[
     ("targets/aedes.toml", include_str!("../targets/aedes.toml")),
     ("targets/emqx.toml", include_str!("../targets/emqx.toml")),
-    ("targets/mosquitto.toml", include_str!("../targets/mosquitto.toml")),
     ("targets/mosquitto-default.toml", include_str!("../targets/mosquitto-default.toml")),
+    ("targets/mosquitto.toml", include_str!("../targets/mosquitto.toml")),
     ("targets/nanomq.toml", include_str!("../targets/nanomq.toml")),
     ("targets/ours.toml", include_str!("../targets/ours.toml")),
     ("targets/rabbitmq.toml", include_str!("../targets/rabbitmq.toml")),

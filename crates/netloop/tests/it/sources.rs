@@ -72,14 +72,16 @@ fn addresses_of_other_hosts_are_reported_with_what_to_do() {
 #[test]
 fn connections_that_exist_are_seen_before_the_plan() {
     let (listener, remote) = listener();
-    let mut first = plan(&wanted(remote, 5), &PortSpace::of_this_host().unwrap()).unwrap().workers.remove(0);
+    // An address that no other test and no other process connects from: its ports are taken by nobody else.
+    let addrs = [Ipv4Addr::new(127, 219, 7, 31).into()];
+    let wanted = |occupied| Wanted { addrs: &addrs, occupied, ..wanted(remote, 5) };
+    let mut first = plan(&wanted(&UNSEEN), &PortSpace::of_this_host().unwrap()).unwrap().workers.remove(0);
     let open: Vec<_> = (0..5).map(|_| first.connect(remote).unwrap()).collect();
     let accepted: Vec<_> = (0..5).map(|_| listener.accept().unwrap()).collect();
     let occupied = Occupied::towards(remote).unwrap();
     assert!(!occupied.unknown, "a test host has few sockets");
     assert!(open.iter().all(|(_, pair)| occupied.in_use.contains(pair)), "{occupied:?}");
-    let want = Wanted { occupied: &occupied, ..wanted(remote, 5) };
-    let mut second = plan(&want, &PortSpace::of_this_host().unwrap()).unwrap().workers.remove(0);
+    let mut second = plan(&wanted(&occupied), &PortSpace::of_this_host().unwrap()).unwrap().workers.remove(0);
     let others: Vec<_> = (0..5).map(|_| second.connect(remote).unwrap()).collect();
     assert!(others.iter().all(|(_, pair)| !occupied.in_use.contains(pair)));
     assert_eq!(second.skipped(), 0, "known pairs are not even tried");
