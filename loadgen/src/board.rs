@@ -77,9 +77,17 @@ tally! {
     settled
     /// Connections that live now, CONNACK received (gauge).
     connected
+    /// Connections ended on purpose, to come back.
+    churned
+    /// Clients that did come back from that, and are ready or were.
+    rejoined
+    /// Clients that left on purpose, and whose attempts to come back have failed so far (gauge).
+    shut_out
+    /// Clients that lost their connection and became ready again.
+    recovered
     /// Attempts that failed and were followed by another one.
     connect_retried
-    /// Lost connections that came back.
+    /// Connections that came back after they were lost, or left on purpose.
     reconnect_succ
     /// Lost connections that did not, although they tried.
     reconnect_fail

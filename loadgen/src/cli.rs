@@ -4,6 +4,7 @@
 pub(crate) mod bench;
 pub(crate) mod lab;
 pub(crate) mod mqtt5;
+pub(crate) mod storm;
 pub(crate) mod transport;
 
 use std::path::PathBuf;
@@ -236,6 +237,8 @@ pub(crate) struct CommonArgs {
     /// Distance of the rows of counters.csv; 10ms or more.
     #[arg(long, default_value = "1s", value_parser = row_distance)]
     pub(crate) counters_interval: Duration,
+    #[command(flatten)]
+    pub(crate) storm: storm::StormArgs,
     #[command(flatten)]
     pub(crate) lab: lab::LabArgs,
 }

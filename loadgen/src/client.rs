@@ -16,12 +16,15 @@ pub(crate) struct Client {
     pub(crate) stage: Stage,
     /// Has been ready, or has failed for good: the ramp no longer waits for it.
     pub(crate) settled: bool,
+    pub(crate) absence: Absence,
     /// A PINGREQ is unanswered.
     pub(crate) ping_pending: bool,
     /// Seconds; what the server asked for, where it did.
     pub(crate) keep_alive_s: u16,
     /// When something was last sent, in milliseconds of `CLOCK_MONOTONIC`, wrapping.
     pub(crate) sent_at_ms: u32,
+    /// The deadline that counts, on the same clock: the wheel may hold older ones of earlier connections.
+    pub(crate) wake_at_ms: u32,
     /// Until the client is ready: when its connect began. Then: since when it is ready.
     pub(crate) since_ns: u64,
     /// Bytes of this connection that have been dealt with.
@@ -53,6 +56,20 @@ pub(crate) enum Stage {
     Leaving,
     /// Without a connection, for good.
     Gone,
+}
+
+/// Why a client that has been ready is not, or not yet again.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Absence {
+    /// It is, or has never been.
+    #[default]
+    None,
+    /// Its connection was lost.
+    Lost,
+    /// It left on purpose.
+    Left,
+    /// The same, and an attempt to come back has failed.
+    ShutOut,
 }
 
 /// What a publishing client has beyond others.

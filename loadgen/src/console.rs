@@ -96,7 +96,7 @@ impl Console {
 
 type Counter = (&'static str, fn(&Tally) -> u64);
 
-const COUNTERS: [Counter; 11] = [
+const COUNTERS: [Counter; 12] = [
     ("recv", |tally| tally.received),
     ("sub", |tally| tally.subscribed),
     ("sub_fail", |tally| tally.sub_fail),
@@ -108,6 +108,7 @@ const COUNTERS: [Counter; 11] = [
     ("connect_fail", |tally| tally.connect_fail),
     ("connect_retried", |tally| tally.connect_retried),
     ("reconnect_succ", |tally| tally.reconnect_succ),
+    ("churned", |tally| tally.churned),
 ];
 
 /// `1m28s`: whole seconds; nothing in front of the largest unit that is not zero.

@@ -191,6 +191,8 @@ figures! {
     "connected" Count |s| Some(s.connect.succeeded as f64);
     "connect_fail" Count |s| Some(s.connect.failed as f64);
     "connect_rate" Count |s| Some(s.connect.rate_per_s);
+    "churned" Count |s| Some(s.connect.churned as f64);
+    "reconnected" Count |s| Some(s.connect.reconnected as f64);
     "disconnected" Count |s| Some(s.disconnected.total as f64);
     "generator_limited" Count |s| Some(f64::from(u8::from(s.generator_limited)));
     "p50" Time |s| latency(s)?.p50;

@@ -339,7 +339,9 @@ impl Reporter {
             Some(End::Signal)
         } else if exhausted && tally.is_quiet() || self.settings.duration.is_some_and(over) || bench_over {
             Some(End::Done)
-        } else if ready_ns.is_some() && tally.connected + tally.returning == 0 || self.crew.is_over() {
+        } else if ready_ns.is_some() && tally.connected + tally.returning == 0 && tally.churned == tally.rejoined
+            || self.crew.is_over()
+        {
             Some(End::NobodyLeft)
         } else {
             None

@@ -14,6 +14,7 @@ use serde::Serialize;
 
 use crate::bench::{self, Bench};
 use crate::carrier::Carrier;
+use crate::cli::storm::Churn;
 use crate::cli::{Command, CommonArgs, PubArgs, SubArgs};
 use crate::content::{self, Content, Header, TopicSpec};
 use crate::expect::Expectations;
@@ -56,6 +57,8 @@ pub(crate) struct Settings {
     pub(crate) json: Option<PathBuf>,
     pub(crate) run_dir: Option<PathBuf>,
     pub(crate) counters_interval: Duration,
+    pub(crate) churn: Option<Churn>,
+    pub(crate) ending: Ending,
     /// The directory that the run directory is made in, among those of other processes.
     pub(crate) share: Option<PathBuf>,
     /// Processes that begin together.
@@ -63,6 +66,18 @@ pub(crate) struct Settings {
     pub(crate) expectations: Expectations,
     /// Look, and do not run.
     pub(crate) preflight_only: bool,
+}
+
+/// How clients end their connections.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Ending {
+    /// DISCONNECT.
+    Disconnect,
+    /// RST.
+    Crash,
+    /// Silence.
+    Vanish,
 }
 
 /// What the clients do.
@@ -169,6 +184,8 @@ impl Settings {
             session_expiry_s: u32,
             retries_max: u32,
             reconnects_max: u32,
+            churn_per_s: Option<f64>,
+            ending: Ending,
             duration_s: Option<f64>,
             threads: usize,
             topics: Vec<&'a str>,
@@ -207,6 +224,8 @@ impl Settings {
             session_expiry_s: self.session_expiry_s,
             retries_max: self.retries_max,
             reconnects_max: self.reconnects_max,
+            churn_per_s: self.churn.map(|churn| churn.per_s(self.clients)),
+            ending: self.ending,
             duration_s: self.duration.map(|duration| duration.as_secs_f64()),
             threads: self.threads,
             topics,
@@ -306,11 +325,21 @@ impl Settings {
             run_dir: args.run_dir,
             counters_interval: args.counters_interval,
             expectations: args.lab.expect.unwrap_or_default(),
+            churn: args.storm.churn,
+            ending: match (args.storm.crash, args.storm.vanish) {
+                (true, _) => Ending::Crash,
+                (_, true) => Ending::Vanish,
+                _ => Ending::Disconnect,
+            },
             share: args.lab.share,
             barrier: args.lab.barrier.map(usize::from),
             preflight_only: args.lab.preflight_only,
         };
         settings.check_topics()?;
+        ensure!(
+            settings.churn.is_none() || settings.publishing().is_none(),
+            "--churn is for conn and sub: publishers that leave would take their messages with them"
+        );
         if settings.threads > 1 && settings.subscribing().is_some_and(SubSettings::is_shared) {
             eprintln!(
                 "loadgen: several threads divide the shared subscription: loss is not counted; --threads 1 counts it"

@@ -59,6 +59,7 @@ impl Outcome<'_> {
                 tls_resumed: tally.tls_resumed,
                 retried: tally.connect_retried,
                 reconnected: tally.reconnect_succ,
+                churned: tally.churned,
             },
             publish: self.settings.publishing().map(|_| self.publish()),
             receive: matches!(self.settings.role, RoleSettings::Sub(_)).then(|| self.receive()),
@@ -162,10 +163,14 @@ impl Outcome<'_> {
         if tally.connect_succ == 0 {
             failures.push("no client connected".to_owned());
         }
-        let away = tally.disconnected.saturating_sub(tally.reconnect_succ);
+        let away = tally.disconnected.saturating_sub(tally.recovered);
         if away > 0 {
             let came_back = if settings.reconnects_max > 0 { " and did not come back" } else { "" };
             failures.push(format!("{away} connections were lost{came_back}: {}", list(self.disconnects)));
+        }
+        // Those that left at the very end need not be back yet.
+        if tally.shut_out > 0 {
+            failures.push(format!("{} clients that left (--churn) could not come back", tally.shut_out));
         }
         if let Some(publish) = settings.publishing() {
             let unsettled = tally.in_flight + tally.unwritten;
@@ -212,10 +217,10 @@ pub(crate) fn text(summary: &LoadSummary) -> String {
     if connect.tls_handshakes > 0 {
         lines.push(format!("tls       {} handshakes, {} resumed", connect.tls_handshakes, connect.tls_resumed));
     }
-    if connect.retried + connect.reconnected > 0 {
+    if connect.retried + connect.reconnected + connect.churned > 0 {
         lines.push(format!(
-            "again     {} attempts repeated, {} connections came back",
-            connect.retried, connect.reconnected
+            "again     {} connections left on purpose, {} came back, {} attempts repeated",
+            connect.churned, connect.reconnected, connect.retried
         ));
     }
     if let Some(publish) = &summary.publish {

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use mio::net::{TcpListener, TcpStream};
-use socket2::{Domain, Protocol, SockRef, Socket, Type};
+use socket2::{Domain, Protocol, SockFilter, SockRef, Socket, Type};
 
 /// A connection that has been started.
 #[derive(Debug)]
@@ -101,6 +101,25 @@ pub fn listen(addr: SocketAddr, backlog: u32) -> io::Result<TcpListener> {
 /// What `setsockopt` said.
 pub fn reset_on_close(stream: &TcpStream) -> io::Result<()> {
     SockRef::from(stream).set_linger(Some(Duration::ZERO))
+}
+
+/// Makes this end deaf and dumb, as if its host had lost power: the kernel throws away whatever arrives for the connection
+/// before TCP sees it, so that nothing is acknowledged, answered or reset while the socket stays open. Needs no privilege.
+///
+/// # Errors
+/// What `setsockopt` said.
+pub fn go_silent(stream: &TcpStream) -> io::Result<()> {
+    let nothing = SockFilter::new((libc::BPF_RET | libc::BPF_K) as u16, 0, 0, 0);
+    SockRef::from(stream).attach_filter(&[nothing])
+}
+
+/// Makes closing the socket send nothing at all: neither FIN nor RST (`TCP_REPAIR`). Whatever the peer sends after that is
+/// answered by a RST, as by any host that does not know the connection.
+///
+/// # Errors
+/// `EPERM` without `CAP_NET_ADMIN`; closing then sends a FIN.
+pub fn forget_on_close(stream: &TcpStream) -> io::Result<()> {
+    Ok(nix::sys::socket::setsockopt(stream, nix::sys::socket::sockopt::TcpRepair, &1)?)
 }
 
 fn new_socket(remote: SocketAddr) -> io::Result<Socket> {

@@ -169,13 +169,15 @@ pub struct ConnectSummary {
     pub connack_us: Percentiles,
     /// Length of the phase, s.
     pub duration_s: f64,
+    /// Connections ended on purpose, to come back.
+    pub churned: u64,
     /// TLS handshakes that succeeded.
     pub tls_handshakes: u64,
     /// Those that resumed an earlier session.
     pub tls_resumed: u64,
     /// Attempts that failed and were followed by another one; not among `failed`.
     pub retried: u64,
-    /// Lost connections that came back.
+    /// Connections that came back after they were lost, or ended on purpose.
     pub reconnected: u64,
 }
 

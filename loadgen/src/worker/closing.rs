@@ -1,9 +1,8 @@
-//! The end of a run: DISCONNECT on every connection, then wait until the broker has closed them.
+//! The end of a run: DISCONNECT on every connection (or the ending that was asked for), then wait until the broker has closed them.
 //!
 //! The broker closes first, as the specification wants it; so its side keeps the connection in `TIME_WAIT`, and the
 //! next run finds its source ports free. A broker that does not close in time is closed on.
 
-use mqtt_wire::{Disconnect, Packet};
 use runlog::clock::mono_ns;
 
 use super::{Worker, settle};
@@ -27,6 +26,11 @@ impl Closing {
     /// Whether all connections have ended.
     pub(super) fn is_over(&self) -> bool {
         self.over
+    }
+
+    /// Whether the client has been asked to leave for good.
+    pub(super) fn has_asked(&self, index: u32) -> bool {
+        index < self.next
     }
 
     /// A client that had said DISCONNECT is gone.
@@ -77,17 +81,12 @@ impl Worker {
                 client.stage = Stage::Gone;
                 settle(client, &mut board.tally);
             }
-            Stage::Subscribing | Stage::Ready | Stage::Leaving => {
+            // It has said so already, by the plan.
+            Stage::Leaving => self.closing.leaving += 1,
+            Stage::Subscribing | Stage::Ready => {
                 self.share.open -= u32::from(client.stage == Stage::Subscribing);
-                client.stage = Stage::Leaving;
                 self.closing.leaving += 1;
-                let now_ns = mono_ns();
-                let packet = Packet::Disconnect(Disconnect::default());
-                let encoded = packet.encode(self.settings.version, &mut self.share.out);
-                let sent = self.share.transmit(client, now_ns, &mut board.tally);
-                if encoded.is_err() || sent.is_err() {
-                    self.broken.push((index, reason::CLOSED.to_owned()));
-                }
+                self.leave(index, board);
             }
         }
     }

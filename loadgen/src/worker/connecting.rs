@@ -17,7 +17,7 @@ use runlog::clock::mono_ns;
 use super::publishing::Allowance;
 use super::{Share, Worker, settle, to_ms};
 use crate::board::Board;
-use crate::client::{Client, Stage};
+use crate::client::{Absence, Client, Stage};
 use crate::control::Phase;
 use crate::identity::Identity;
 use crate::naming::{self, Variables};
@@ -103,7 +103,7 @@ impl Worker {
                 client.transport = Some(Transport::Plain(stream));
                 client.stage = Stage::Connecting;
                 self.share.open += 1;
-                self.share.wheel.schedule(now_ns + WATCH_NS, index);
+                self.share.wake(client, index, now_ns + WATCH_NS);
                 if established {
                     self.dress(index, board);
                 }
@@ -115,8 +115,13 @@ impl Worker {
     /// Plans another attempt of a client that has failed or was lost, unless it has had its share. Attempts back off,
     /// from a tenth of a second to five seconds.
     pub(super) fn come_back(&mut self, index: u32, was_ready: bool, board: &mut Board) -> bool {
-        let settled = self.clients[index as usize].settled;
-        let attempts_max = if settled { self.settings.reconnects_max } else { self.settings.retries_max };
+        let Client { settled, absence, .. } = self.clients[index as usize];
+        let attempts_max = match absence {
+            // Who leaves on purpose is to come back; how often it must try is the server's doing.
+            Absence::Left | Absence::ShutOut => u32::MAX,
+            _ if settled => self.settings.reconnects_max,
+            _ => self.settings.retries_max,
+        };
         let misses = if was_ready { 0 } else { self.connecting.misses.get(&index).copied().unwrap_or(0) + 1 };
         // A loss is no attempt; a first connection is one that does not count.
         let attempts = if settled || was_ready { misses } else { misses - 1 };
@@ -125,7 +130,9 @@ impl Worker {
             return false;
         }
         self.connecting.misses.insert(index, misses);
-        let due_ns = mono_ns() + (COMEBACK_NS_MIN << misses.min(6)).min(COMEBACK_NS_MAX);
+        let left = was_ready && absence == Absence::Left;
+        let wait_ns = if left { 0 } else { (COMEBACK_NS_MIN << misses.min(6)).min(COMEBACK_NS_MAX) };
+        let due_ns = mono_ns() + wait_ns;
         self.connecting.comebacks.push(Reverse((due_ns, index)));
         board.tally.returning += 1;
         true
@@ -133,7 +140,7 @@ impl Worker {
 
     /// The source pair of a connection that has ended may serve another one.
     pub(super) fn give_back_pair(&mut self, index: u32) {
-        if self.settings.retries_max + self.settings.reconnects_max == 0 {
+        if self.settings.retries_max == 0 && self.settings.reconnects_max == 0 && !self.churn.is_on() {
             return;
         }
         let Some(transport) = &self.clients[index as usize].transport else { return };
@@ -212,10 +219,13 @@ impl Worker {
         self.share.wheel.advance(now_ns, &mut reached);
         for index in reached {
             let client = &mut self.clients[index as usize];
+            if to_ms(now_ns).wrapping_sub(client.wake_at_ms).cast_signed() < 0 {
+                continue;
+            }
             match client.stage {
                 Stage::Connecting | Stage::Securing | Stage::Greeting | Stage::Subscribing => {
                     if now_ns - client.since_ns < READY_TIMEOUT_NS {
-                        self.share.wheel.schedule(now_ns + WATCH_NS, index);
+                        self.share.wake(client, index, now_ns + WATCH_NS);
                     } else {
                         self.broken.push((index, reason::CONNECT_TIMEOUT.to_owned()));
                     }
@@ -225,7 +235,8 @@ impl Worker {
                         self.broken.push((index, reason));
                     }
                 }
-                Stage::New | Stage::Leaving | Stage::Gone => {}
+                Stage::Leaving => self.broken.push((index, reason::CLOSED.to_owned())),
+                Stage::New | Stage::Gone => {}
             }
         }
     }
@@ -378,7 +389,22 @@ impl Share {
         client.stage = Stage::Ready;
         client.since_ns = now_ns;
         self.open -= 1;
+        match std::mem::take(&mut client.absence) {
+            Absence::None => {}
+            Absence::Lost => board.tally.recovered += 1,
+            Absence::Left => board.tally.rejoined += 1,
+            Absence::ShutOut => {
+                board.tally.rejoined += 1;
+                board.tally.shut_out -= 1;
+            }
+        }
         settle(client, &mut board.tally);
+    }
+
+    /// Sets the client's deadline, in place of the one that it has.
+    pub(super) fn wake(&mut self, client: &mut Client, index: u32, at_ns: u64) {
+        client.wake_at_ms = to_ms(at_ns);
+        self.wheel.schedule(at_ns, index);
     }
 
     /// Sends PINGREQ when nothing else was sent for long enough, and sets the next deadline.
@@ -398,7 +424,7 @@ impl Share {
             self.transmit(client, now_ns, &mut board.tally).map_err(|error| reason::of_error(&error))?;
             wait_ms = interval_ms;
         }
-        self.wheel.schedule(now_ns + u64::from(wait_ms) * 1_000_000, index);
+        self.wake(client, index, now_ns + u64::from(wait_ms) * 1_000_000);
         Ok(())
     }
 }

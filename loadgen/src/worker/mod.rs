@@ -5,6 +5,7 @@
 //! as offered; send them, one write per client; look at deadlines that have passed.
 
 mod books;
+mod churn;
 mod closing;
 mod connecting;
 mod publishing;
@@ -27,7 +28,7 @@ use pacer::receipt::Receipts;
 use runlog::clock::mono_ns;
 
 use crate::board::{Board, Ending, Tally};
-use crate::client::{Client, Stage};
+use crate::client::{Absence, Client, Stage};
 use crate::control::{Control, Phase};
 use crate::reason;
 use crate::settings::{RoleSettings, Settings, SubSettings};
@@ -63,6 +64,7 @@ pub(crate) struct Worker {
     broken: Vec<(u32, String)>,
     connecting: connecting::Ramp,
     closing: closing::Closing,
+    churn: churn::Churn,
     /// When unacknowledged messages were looked at last.
     repeated_at_ns: u64,
     /// When the CPU time was read last.
@@ -123,6 +125,7 @@ impl Worker {
         let worker = Self {
             connecting: connecting::Ramp::new(start_ns, sources),
             closing: closing::Closing::default(),
+            churn: churn::Churn::new(&settings, index),
             repeated_at_ns: 0,
             cpu_read_ns: 0,
             served: Vec::new(),
@@ -151,6 +154,7 @@ impl Worker {
             if self.closing.is_over() {
                 self.share.heads.finish(&mut self.share.receipts);
                 self.post(&mut board);
+                self.forget_the_silent();
                 for (index, client) in self.clients.iter().enumerate() {
                     // Those that were still to come back.
                     if let Some(publisher) = &client.publisher {
@@ -175,6 +179,7 @@ impl Worker {
         match phase {
             Phase::Run => {
                 self.begin_connections(board);
+                self.churn(board);
                 self.let_go();
                 self.share.offer(&mut self.clients, &mut board.tally);
                 self.send_what_is_due(board);
@@ -231,7 +236,10 @@ impl Worker {
         let now_ns = mono_ns();
         let mut timeout_ns = TURN_NS_MAX;
         let planned = match self.control.phase() {
-            Phase::Run => [self.next_connection_ns(), self.share.agenda.next_due_ns()].into_iter().flatten().min(),
+            Phase::Run => [self.next_connection_ns(), self.share.agenda.next_due_ns(), self.churn.next_ns()]
+                .into_iter()
+                .flatten()
+                .min(),
             Phase::Drain => None,
             Phase::Close => self.closing.next_ns(),
         };
@@ -275,7 +283,7 @@ impl Worker {
             return;
         }
         self.give_back_pair(index);
-        let comes_back = stage != Stage::Leaving && self.come_back(index, stage == Stage::Ready, board);
+        let comes_back = !self.closing.has_asked(index) && self.come_back(index, stage >= Stage::Ready, board);
         let client = &mut self.clients[index as usize];
         client.transport = None;
         client.spill = Default::default();
@@ -305,6 +313,10 @@ impl Worker {
         let is_sub = matches!(self.settings.role, RoleSettings::Sub(_));
         match stage {
             Stage::New | Stage::Connecting | Stage::Securing | Stage::Greeting | Stage::Subscribing => {
+                if client.absence == Absence::Left {
+                    client.absence = Absence::ShutOut;
+                    tally.shut_out += 1;
+                }
                 self.share.open -= u32::from(stage != Stage::New);
                 tally.connected -= u64::from(stage == Stage::Subscribing);
                 if comes_back {
@@ -320,14 +332,18 @@ impl Worker {
                     settle(client, tally);
                 }
             }
+            Stage::Ready if client.absence == Absence::Left => tally.connected -= 1,
             Stage::Ready => {
                 tally.connected -= 1;
                 tally.disconnected += 1;
+                client.absence = Absence::Lost;
                 board.endings.push(Ending { client: self.share.number(index), reason });
             }
             Stage::Leaving => {
                 tally.connected -= 1;
-                self.closing.left();
+                if self.closing.has_asked(index) {
+                    self.closing.left();
+                }
             }
             Stage::Gone => {}
         }

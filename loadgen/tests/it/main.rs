@@ -14,6 +14,8 @@ mod failures;
 mod guide;
 /// Planned against recorded times of sending.
 mod pacing;
+/// Clients that leave on purpose, in order or not, and come back.
+mod storms;
 /// Starting brokers and loadgen, waiting for what they write.
 mod support;
 /// TLS and WebSocket; connections that fail at first, and that are lost and come back.
