@@ -166,6 +166,36 @@ impl Tally {
         self.waiting == 0 && self.in_flight == 0 && self.unwritten == 0
     }
 
+    /// The same less the messages of an earlier moment; what concerns connections, and what is a gauge, stays.
+    pub(crate) fn without_messages_of(&self, earlier: &Self) -> Self {
+        let mut rest = *self;
+        let counters: [fn(&mut Self) -> &mut u64; 16] = [
+            |tally| &mut tally.offered,
+            |tally| &mut tally.attempted,
+            |tally| &mut tally.written,
+            |tally| &mut tally.acked,
+            |tally| &mut tally.pub_fail,
+            |tally| &mut tally.resent,
+            |tally| &mut tally.overrun,
+            |tally| &mut tally.received,
+            |tally| &mut tally.received_bytes,
+            |tally| &mut tally.delivered,
+            |tally| &mut tally.lost,
+            |tally| &mut tally.duplicated,
+            |tally| &mut tally.out_of_order,
+            |tally| &mut tally.unverifiable,
+            |tally| &mut tally.unstamped,
+            |tally| &mut tally.retained,
+        ];
+        for counter in counters {
+            let before = *counter(&mut { *earlier });
+            let now = counter(&mut rest);
+            // What was missing then may have come since.
+            *now = now.saturating_sub(before);
+        }
+        rest
+    }
+
     /// Damaged payloads. Payloads that cannot be verified are damaged ones of ours when ours arrive at all, and
     /// otherwise those of a publisher that is not ours.
     pub(crate) fn corrupted(&self) -> u64 {

@@ -37,10 +37,24 @@ pub(crate) enum Command {
     Sub(SubArgs),
     /// Connect and publish on a schedule.
     Pub(Box<PubArgs>),
+    /// Several roles in one process, from a scenario file.
+    Run(RunArgs),
     /// A run of mqtt-bench: its flags (with one dash, as it has them) and its result line.
     Bench(bench::BenchArgs),
     /// Close the account of what was sent and what arrived, over the run directories of all processes.
     Reconcile(ReconcileArgs),
+}
+
+/// `loadgen run`.
+#[derive(Debug, Args)]
+#[command(disable_help_flag = true)]
+pub(crate) struct RunArgs {
+    /// The scenario, a TOML file: `[run]` holds flags for all roles, each `[[role]]` has a kind (conn, sub, pub), a name, the
+    /// flags of that command, and for pub a begin and an end.
+    pub(crate) scenario: PathBuf,
+    /// Flags of `loadgen conn`, such as -h HOST -p PORT --run-dir DIR; they replace those of all roles.
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    pub(crate) flags: Vec<String>,
 }
 
 /// `loadgen reconcile`.
@@ -244,7 +258,7 @@ pub(crate) struct CommonArgs {
 }
 
 /// Reads `500ms`, `1s`, `2m`, `1h`; a bare number is seconds.
-fn duration(text: &str) -> Result<Duration, String> {
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     let digits = text.find(|c: char| c != '.' && !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);
     let scale = match unit {

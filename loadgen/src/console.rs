@@ -7,7 +7,7 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::board::Tally;
-use crate::settings::Settings;
+use crate::scenario::Plan;
 
 /// Prints the lines of a run.
 pub(crate) struct Console {
@@ -21,10 +21,11 @@ pub(crate) struct Console {
 
 impl Console {
     /// Greets as emqtt_bench does.
-    pub(crate) fn start(settings: &Settings, started_ns: u64) -> Self {
+    pub(crate) fn start(plan: &Plan, started_ns: u64) -> Self {
+        let (settings, threads) = (plan.run(), plan.threads());
         let (interval_ns, parts) = settings.connect_interval;
-        let between_ms = interval_ns as f64 / parts as f64 * settings.threads as f64 / 1e6;
-        let bar = ProgressBar::new(u64::from(settings.clients));
+        let between_ms = interval_ns as f64 / parts as f64 * threads as f64 / 1e6;
+        let bar = ProgressBar::new(plan.clients());
         let style = ProgressStyle::with_template("{wide_bar} {pos}/{len} {msg} {elapsed}");
         bar.set_style(style.expect("a constant template that parses"));
         bar.set_message("connecting");
@@ -33,12 +34,12 @@ impl Console {
             last_ns: started_ns,
             last: Tally::default(),
             bar,
-            clients: u64::from(settings.clients),
+            clients: plan.clients(),
             is_quiet: settings.is_quiet,
         };
         console.line(&format!(
             "Start with {} workers, addrs pool size: {} and req interval: {} ms \n",
-            settings.threads,
+            threads,
             settings.ifaddrs.len().max(1),
             between_ms.round()
         ));

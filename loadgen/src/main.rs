@@ -8,7 +8,8 @@
 //!
 //! - [`cli`]: what was typed; [`settings`]: what it means; [`carrier`]: TLS and WebSocket; [`identity`] and [`naming`]:
 //!   who the clients are, their client ids and topics; [`content`] and [`properties`]: what their packets carry;
-//! - [`preflight`]: what can be known to fail; [`run`]: phases, the end; the reporter's loop;
+//! - [`scenario`]: the roles of a run; [`preflight`]: what can be known to fail; [`run`]: phases, the end; the reporter's
+//!   loop; [`group`]: one role while it runs;
 //! - [`worker`]: the event loop, one per core; [`client`]: what one client costs; [`control`] and [`board`]: what
 //!   passes between reporter and workers; [`reason`]: why connections fail and end;
 //! - [`console`]: the lines; [`record`]: the run directory; [`summary`] and [`expect`]: the verdict; [`reconcile`]: the account over several processes.
@@ -22,6 +23,7 @@ mod console;
 mod content;
 mod control;
 mod expect;
+mod group;
 mod identity;
 mod naming;
 mod preflight;
@@ -30,6 +32,7 @@ mod reason;
 mod reconcile;
 mod record;
 mod run;
+mod scenario;
 mod settings;
 mod summary;
 mod worker;
@@ -44,7 +47,8 @@ fn main() -> ExitCode {
     let cli = cli::Cli::parse_from(cli::bench::with_two_dashes(std::env::args()));
     let outcome = match cli.command {
         cli::Command::Reconcile(args) => reconcile::command(&args),
-        command => settings::Settings::from_command(command).and_then(run::run),
+        cli::Command::Run(args) => scenario::Plan::read(&args.scenario, &args.flags).and_then(run::run),
+        command => settings::Settings::from_command(command).map(scenario::Plan::of_one).and_then(run::run),
     };
     match outcome {
         Ok(Verdict::Good) => ExitCode::SUCCESS,

@@ -12,13 +12,14 @@ use netloop::source::{self, PortSpace, SourcePlan, Wanted};
 use pacer::rng::mix;
 use socket2::{Domain, Socket, Type};
 
+use crate::scenario::Plan;
 use crate::settings::Settings;
 
 /// The outcome of all checks.
 pub(crate) struct Preflight {
     findings: Vec<Finding>,
-    /// Source pairs: per worker, one plan per target. Empty where they could not be planned.
-    pub(crate) sources: Vec<Vec<SourcePlan>>,
+    /// Source pairs: per role and worker, one plan per target. Empty where they could not be planned.
+    pub(crate) sources: Vec<Vec<Vec<SourcePlan>>>,
 }
 
 /// One check.
@@ -38,15 +39,34 @@ enum Verdict {
 
 impl Preflight {
     /// Looks at everything. `reach`: whether to look for the brokers as well.
-    pub(crate) fn of(settings: &Settings, reach: bool) -> Self {
+    pub(crate) fn of(plan: &Plan, reach: bool) -> Self {
         let mut preflight = Self { findings: Vec::new(), sources: Vec::new() };
-        preflight.open_files(settings);
-        preflight.addresses(settings);
-        preflight.ports(settings);
-        preflight.conntrack(settings);
-        if reach {
-            preflight.brokers(settings);
+        preflight.open_files(plan);
+        for (index, role) in plan.roles.iter().enumerate() {
+            let settings = &*role.settings;
+            // Roles that share destination and addresses share ports.
+            let alike = plan
+                .roles
+                .iter()
+                .map(|other| &*other.settings)
+                .filter(|other| other.targets == settings.targets && other.ifaddrs == settings.ifaddrs);
+            let clients = alike.map(|other| other.clients as usize).sum();
+            // What holds for several roles is said once.
+            let is_new = plan.roles[..index]
+                .iter()
+                .all(|other| other.settings.targets != settings.targets || other.settings.ifaddrs != settings.ifaddrs);
+            let found = preflight.findings.len();
+            preflight.addresses(settings);
+            preflight.ports(settings, clients, index);
+            if reach {
+                preflight.brokers(settings);
+            }
+            if !is_new {
+                let repeated = preflight.findings.split_off(found);
+                preflight.findings.extend(repeated.into_iter().filter(|finding| finding.verdict == Verdict::Failed));
+            }
         }
+        preflight.conntrack(plan.clients());
         preflight
     }
 
@@ -87,8 +107,8 @@ impl Preflight {
         self.findings.push(Finding { what, verdict, text: text.into() });
     }
 
-    fn open_files(&mut self, settings: &Settings) {
-        let (clients, threads) = (u64::from(settings.clients), settings.threads as u64);
+    fn open_files(&mut self, plan: &Plan) {
+        let (clients, threads) = (plan.clients(), plan.threads() as u64);
         let needed = clients + DESCRIPTORS_BESIDE_CLIENTS + DESCRIPTORS_PER_WORKER * threads;
         match ensure_open_files(needed) {
             Ok(allowed) => self.add("open files", Verdict::Ok, format!("{needed} needed, {allowed} allowed")),
@@ -110,10 +130,14 @@ impl Preflight {
         }
     }
 
-    fn ports(&mut self, settings: &Settings) {
+    /// Plans the source pairs of role number `role`. `clients`: those of all roles that use the same ports.
+    fn ports(&mut self, settings: &Settings, clients: usize, role: usize) {
         let space = match PortSpace::of_this_host() {
             Ok(space) => space,
-            Err(error) => return self.add("ports", Verdict::Failed, error.to_string()),
+            Err(error) => {
+                self.sources.push(Vec::new());
+                return self.add("ports", Verdict::Failed, error.to_string());
+            }
         };
         let mut plans: Vec<Vec<SourcePlan>> = (0..settings.threads).map(|_| Vec::new()).collect();
         for &remote in &settings.targets {
@@ -121,10 +145,10 @@ impl Preflight {
                 Occupied::towards(remote).unwrap_or_else(|_| Occupied { unknown: true, ..Occupied::default() });
             let wanted = Wanted {
                 remote,
-                connections: (settings.clients as usize).div_ceil(settings.targets.len()),
+                connections: clients.div_ceil(settings.targets.len()),
                 addrs: &settings.ifaddrs,
                 workers: settings.threads,
-                rotation: mix(u64::from(std::process::id())) as usize,
+                rotation: mix(u64::from(std::process::id()) + ((role as u64) << 32)) as usize,
                 occupied: &occupied,
             };
             match source::plan(&wanted, &space) {
@@ -148,18 +172,18 @@ impl Preflight {
                 }
             }
         }
-        self.sources = plans;
+        self.sources.push(plans);
     }
 
     /// Connection tracking drops what exceeds its table, silently. Over loopback it counts too.
-    fn conntrack(&mut self, settings: &Settings) {
+    fn conntrack(&mut self, clients: u64) {
         let read = |name: &str| -> Option<u64> {
             fs::read_to_string(format!("/proc/sys/net/netfilter/nf_conntrack_{name}")).ok()?.trim().parse().ok()
         };
         let (Some(max), Some(count)) = (read("max"), read("count")) else {
             return self.add("conntrack", Verdict::Ok, "not in use");
         };
-        let needed = count + u64::from(settings.clients);
+        let needed = count + clients;
         let (verdict, advice) = conntrack_verdict(max, needed);
         self.add("conntrack", verdict, format!("{needed} entries needed, {max} allowed{advice}"));
     }

@@ -11,7 +11,7 @@ use runlog::{Context, LedgerEntry, LoadSummary, Meta, Role, RunDir};
 use serde_json::json;
 
 use crate::board::{Ending, Evidence, Series, Tally};
-use crate::settings::Settings;
+use crate::scenario::Plan;
 
 /// Writes a run directory, or nothing when there is none. Errors of the disk do not end the run: the first is kept and
 /// fails the run at its end.
@@ -31,18 +31,18 @@ struct Files {
 
 impl Record {
     /// Makes the run directory, if one is wanted, and writes what is known before the run.
-    pub(crate) fn create(settings: &Settings) -> Result<Self> {
+    pub(crate) fn create(plan: &Plan) -> Result<Self> {
+        let settings = plan.run();
         let context = Context::from_env()?;
         let dir = match (&settings.run_dir, &settings.share) {
             (Some(path), _) => RunDir::create(path)?,
-            (None, Some(share)) => RunDir::create_in(share, Role::Loadgen, settings.mode())?,
+            (None, Some(share)) => RunDir::create_in(share, Role::Loadgen, plan.mode)?,
             (None, None) => return Ok(Self { files: None, failure: None }),
         };
-        let mut meta =
-            Meta::of_this_process("loadgen", env!("CARGO_PKG_VERSION"), Role::Loadgen, settings.mode(), context);
+        let mut meta = Meta::of_this_process("loadgen", env!("CARGO_PKG_VERSION"), Role::Loadgen, plan.mode, context);
         hide_password(&mut meta.argv);
         meta.seed = Some(settings.seed);
-        meta.config = settings.describe();
+        meta.config = plan.describe();
         dir.write_meta(&meta)?;
         let (counters, events, latency) = (dir.counters_writer()?, dir.events()?, dir.latency_log()?);
         let files = Files { dir, counters, events, latency, interval_start_ns: wall_ns(), evidence: 0 };

@@ -1,15 +1,12 @@
 //! A run from preflight to verdict. The main thread is the reporter: it looks at the workers' boards, prints, records,
 //! and decides when each phase is over.
 
-use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::{self, JoinHandle};
+use std::thread;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use mio::Waker;
-use netloop::source::SourcePlan;
 use nix::sys::resource::{UsageWho, getrusage};
 use pacer::rng::mix;
 use runlog::clock::{mono_ns, wall_ns};
@@ -18,14 +15,15 @@ use runlog::{Barrier, LedgerEntry};
 use serde_json::json;
 
 use crate::bench;
-use crate::board::{Board, Series, Tally};
+use crate::board::{Series, Tally};
 use crate::console::Console;
-use crate::control::{Control, Phase};
+use crate::control::Phase;
+use crate::group::{Group, Start};
 use crate::preflight::Preflight;
 use crate::record::Record;
-use crate::settings::{RoleSettings, Settings};
-use crate::summary::{self, Outcome};
-use crate::worker::{Assignment, Worker};
+use crate::scenario::Plan;
+use crate::settings::Settings;
+use crate::summary::{self, Whole};
 
 /// How a command ended, which is its exit code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,43 +43,49 @@ impl From<bool> for Verdict {
 }
 
 /// Runs.
-pub(crate) fn run(settings: Settings) -> Result<Verdict> {
+pub(crate) fn run(plan: Plan) -> Result<Verdict> {
     let signals = watch_signals()?;
-    let settings = Arc::new(settings);
-    let preflight = Preflight::of(&settings, settings.preflight_only);
-    if settings.preflight_only {
+    let only_look = plan.run().preflight_only;
+    let preflight = Preflight::of(&plan, only_look);
+    if only_look {
         print!("{}", preflight.text());
         return Ok(preflight.passed().into());
     }
     ensure!(preflight.passed(), "{}", preflight.failures());
-    let mut record = Record::create(&settings)?;
+    let mut record = Record::create(&plan)?;
     for warning in preflight.warnings() {
         record.note("preflight", json!({ "warning": warning }));
     }
-    let sources = preflight.sources;
-    let started_ns = mono_ns();
-    let wait_for_all = settings.publishing().is_some_and(|publish| publish.wait_for_all);
-    let limit = settings.publishing().and_then(|publish| publish.limit);
+    let settings = plan.roles[0].settings.clone();
     let barrier = match (&settings.share, settings.barrier) {
         (Some(dir), Some(count)) => Some(Barrier::new(dir, count)?),
         _ => None,
     };
-    let control = Arc::new(Control::new(limit, !wait_for_all && barrier.is_none()));
-    let crew = Crew::start(&settings, &control, sources, started_ns)?;
+    let started_ns = mono_ns();
+    let console = Console::start(&plan, started_ns);
+    let (mode, clients, alone) = (plan.mode, plan.clients(), plan.roles.len() == 1);
+    let mut first_sender = mix(settings.seed) as u32;
+    let mut groups = Vec::new();
+    for (role, sources) in plan.roles.into_iter().zip(preflight.sources) {
+        let waits = role.settings.publishing().is_some_and(|publish| publish.wait_for_all);
+        let go = alone && !waits && barrier.is_none() && settings.warm_up.is_zero();
+        let senders = role.settings.clients;
+        groups.push(Group::start(role, Start { sources, first_sender, start_ns: started_ns, go })?);
+        first_sender = first_sender.wrapping_add(senders);
+    }
     let mut reporter = Reporter {
-        console: Console::start(&settings, started_ns),
+        console,
         record,
-        series: Series::default(),
-        connect_failures: BTreeMap::new(),
-        disconnects: BTreeMap::new(),
         next_line_ns: started_ns + LINE_NS,
         next_row_ns: started_ns + settings.counters_interval.as_nanos() as u64,
         started_ns,
         begun_ns: None,
         begun_wall_ns: 0,
+        is_warm: false,
+        mode,
+        clients,
         settings,
-        control,
-        crew,
+        groups,
         signals,
         barrier,
     };
@@ -102,90 +106,24 @@ fn watch_signals() -> Result<Arc<AtomicUsize>> {
     Ok(seen)
 }
 
-/// The worker threads.
-struct Crew {
-    boards: Vec<Arc<Mutex<Board>>>,
-    wakers: Vec<Waker>,
-    threads: Vec<JoinHandle<std::io::Result<()>>>,
-}
-
-impl Crew {
-    fn start(
-        settings: &Arc<Settings>,
-        control: &Arc<Control>,
-        sources: Vec<Vec<SourcePlan>>,
-        start_ns: u64,
-    ) -> Result<Self> {
-        let mut crew = Self { boards: Vec::new(), wakers: Vec::new(), threads: Vec::new() };
-        for (index, sources) in sources.into_iter().enumerate() {
-            let board = Arc::new(Mutex::new(Board::default()));
-            let (worker, waker) = Worker::new(Assignment {
-                settings: settings.clone(),
-                control: control.clone(),
-                board: board.clone(),
-                index: index as u32,
-                sources,
-                first_sender: mix(settings.seed) as u32,
-                start_ns,
-            })?;
-            let thread = thread::Builder::new().name(format!("worker-{index}")).spawn(move || worker.run())?;
-            crew.boards.push(board);
-            crew.wakers.push(waker);
-            crew.threads.push(thread);
-        }
-        Ok(crew)
-    }
-
-    /// Lets the workers see a new phase at once.
-    fn wake(&self) {
-        for waker in &self.wakers {
-            // A worker whose waker fails looks up within a tenth of a second all the same.
-            let _ = waker.wake();
-        }
-    }
-
-    fn is_over(&self) -> bool {
-        self.threads.iter().all(JoinHandle::is_finished)
-    }
-
-    /// Who sent and got what, once all have ended.
-    fn ledger(&self) -> Vec<LedgerEntry> {
-        let take = |board: &Arc<Mutex<Board>>| {
-            std::mem::take(&mut board.lock().unwrap_or_else(PoisonError::into_inner).ledger)
-        };
-        self.boards.iter().flat_map(take).collect()
-    }
-
-    /// What the threads died of.
-    fn join(&mut self) -> Vec<String> {
-        let ends = self.threads.drain(..).map(JoinHandle::join);
-        ends.filter_map(|end| match end {
-            Ok(Ok(())) => None,
-            Ok(Err(error)) => Some(format!("a worker failed: {error}")),
-            Err(_) => Some("a worker panicked".to_owned()),
-        })
-        .collect()
-    }
-}
-
 /// Watches the run.
 struct Reporter {
+    /// What concerns the whole run.
     settings: Arc<Settings>,
-    control: Arc<Control>,
-    crew: Crew,
+    mode: &'static str,
+    clients: u64,
+    groups: Vec<Group>,
     signals: Arc<AtomicUsize>,
     /// Not passed yet.
     barrier: Option<Barrier>,
     console: Console,
     record: Record,
-    /// Of the whole run.
-    series: Series,
-    connect_failures: BTreeMap<String, u64>,
-    disconnects: BTreeMap<String, u64>,
     started_ns: u64,
     /// When all were ready and publishing began, `CLOCK_MONOTONIC` and since 1970.
     begun_ns: Option<u64>,
     begun_wall_ns: u64,
+    /// Messages count: the warm-up is over.
+    is_warm: bool,
     next_line_ns: u64,
     next_row_ns: u64,
 }
@@ -204,32 +142,32 @@ enum End {
 impl Reporter {
     fn run(&mut self) -> Result<Verdict> {
         self.record.phase("ramp", Some(Edge::Begin), &Tally::default());
-        let (end, load) = self.load()?;
+        let end = self.load()?;
         self.record.note("stopped", json!({ "by": format!("{end:?}") }));
         self.drain(end);
         self.close();
         let ended_ns = mono_ns();
-        let worker_failures = self.crew.join();
+        let worker_failures: Vec<String> = self.groups.iter_mut().flat_map(Group::join).collect();
         let tally = self.collect();
         self.row(&tally);
         self.console.tick(ended_ns, &tally);
         self.console.finish();
-        let outcome = Outcome {
+        let warm_up_ns = if self.is_warm { self.settings.warm_up.as_nanos() as u64 } else { 0 };
+        let whole = Whole {
+            mode: self.mode,
             settings: &self.settings,
-            tally: &tally,
-            series: &self.series,
-            connect_failures: &self.connect_failures,
-            disconnects: &self.disconnects,
+            groups: &self.groups,
             started_ns: self.started_ns,
             ended_ns,
+            warm_up_s: warm_up_ns as f64 / 1e9,
             self_cpu_s: self_cpu_us() as f64 / 1e6,
-            busiest_worker: load.busiest_worker(matches!(self.settings.role, RoleSettings::Conn)),
             record_failure: self.record.failure(),
             worker_failures: &worker_failures,
             stopped: end == End::Signal,
         };
-        let (summary, broken) = (outcome.summarise(), outcome.is_broken());
-        self.record.ledger(&self.crew.ledger());
+        let (summary, broken) = (whole.summarise(), whole.is_broken());
+        let ledger: Vec<LedgerEntry> = self.groups.iter().flat_map(Group::ledger).collect();
+        self.record.ledger(&ledger);
         self.record.summary(&summary);
         self.tell(&summary, &tally);
         self.write_json(&summary)?;
@@ -263,32 +201,37 @@ impl Reporter {
     }
 
     /// Ramp and load, until something ends it.
-    fn load(&mut self) -> Result<(End, LoadWindow)> {
-        let mut window = LoadWindow::default();
+    fn load(&mut self) -> Result<End> {
         let mut ready_ns = None;
         loop {
             self.sleep();
-            let exhausted = self.control.is_exhausted();
+            // Before the counters: what is exhausted now is in them whole.
+            let has_published = self.has_published();
             let tally = self.collect();
             self.show(&tally, ready_ns.is_some());
             let now_ns = mono_ns();
             if ready_ns.is_none()
-                && tally.settled == u64::from(self.settings.clients)
+                && tally.settled == self.clients
                 && let Some(go_ns) = self.may_go(now_ns)?
             {
                 ready_ns = Some(go_ns.max(now_ns));
-                window.ready = Some((now_ns, self.worker_cpu_ns()));
+                self.groups.iter_mut().for_each(|group| group.mark_ready(now_ns));
                 self.on_ready(&tally);
             }
             if let Some(ready_ns) = ready_ns {
                 self.begin_publishing(ready_ns, now_ns);
+                self.warm_up(&tally, now_ns);
+                self.end_roles(now_ns);
             }
-            let end = self.end(&tally, ready_ns, now_ns, exhausted);
-            if let Some(end) = end {
-                window.end = (now_ns, self.worker_cpu_ns());
-                window.started_ns = self.started_ns;
-                self.record.phase(if ready_ns.is_some() { "load" } else { "ramp" }, Some(Edge::End), &tally);
-                return Ok((end, window));
+            if let Some(end) = self.end(&tally, ready_ns, now_ns, has_published) {
+                self.groups.iter_mut().for_each(|group| group.mark_end(now_ns));
+                let phase = match ready_ns {
+                    None => "ramp",
+                    Some(_) if self.is_warm => "load",
+                    Some(_) => "warm-up",
+                };
+                self.record.phase(phase, Some(Edge::End), &tally);
+                return Ok(end);
             }
         }
     }
@@ -304,7 +247,8 @@ impl Reporter {
     fn on_ready(&mut self, tally: &Tally) {
         self.record.phase("ramp", Some(Edge::End), tally);
         self.record.phase("ready", None, tally);
-        self.record.phase("load", Some(Edge::Begin), tally);
+        self.is_warm = self.settings.warm_up.is_zero();
+        self.record.phase(if self.is_warm { "load" } else { "warm-up" }, Some(Edge::Begin), tally);
         if tally.skipped_ports > 0 {
             self.record.note("source ports in use by others were skipped", json!({ "count": tally.skipped_ports }));
         }
@@ -321,15 +265,47 @@ impl Reporter {
         if self.settings.bench.is_some() {
             self.console.print(&bench::line(self.begun_wall_ns, "Start benchmark"));
         }
-        if self.control.go_ns().is_none() {
-            self.control.go(now_ns);
-            self.crew.wake();
+        for group in self.groups.iter().filter(|group| group.control.go_ns().is_none()) {
+            group.control.go(now_ns + group.role.begin.as_nanos() as u64);
+            group.wake();
         }
     }
 
-    fn end(&self, tally: &Tally, ready_ns: Option<u64>, now_ns: u64, exhausted: bool) -> Option<End> {
+    /// Ends the warm-up when its time has come.
+    fn warm_up(&mut self, tally: &Tally, now_ns: u64) {
+        let over = |begun_ns: u64| now_ns.saturating_sub(begun_ns) >= self.settings.warm_up.as_nanos() as u64;
+        if self.is_warm || !self.begun_ns.is_some_and(over) {
+            return;
+        }
+        self.is_warm = true;
+        // The row keeps what was measured so far out of the next one.
+        self.row(tally);
+        self.groups.iter_mut().for_each(Group::forget_messages);
+        self.record.phase("warm-up", Some(Edge::End), tally);
+        self.record.phase("load", Some(Edge::Begin), tally);
+    }
+
+    /// Ends the publishing of roles whose time is over. Their connections stay.
+    fn end_roles(&self, now_ns: u64) {
+        let Some(begun_ns) = self.begun_ns else { return };
+        for group in &self.groups {
+            let is_over = group.role.end.is_some_and(|end| now_ns >= begun_ns + end.as_nanos() as u64);
+            if is_over && group.control.phase() == Phase::Run {
+                group.enter(Phase::Drain);
+            }
+        }
+    }
+
+    /// Whether there is somebody who publishes, and all of them have offered what they were to.
+    fn has_published(&self) -> bool {
+        let mut publishing = self.groups.iter().filter(|group| group.role.settings.publishing().is_some()).peekable();
+        publishing.peek().is_some() && publishing.all(Group::has_published)
+    }
+
+    fn end(&self, tally: &Tally, ready_ns: Option<u64>, now_ns: u64, has_published: bool) -> Option<End> {
         let over = |duration: Duration| {
-            ready_ns.is_some_and(|ready_ns| now_ns.saturating_sub(ready_ns) >= duration.as_nanos() as u64)
+            let whole = duration + self.settings.warm_up;
+            ready_ns.is_some_and(|ready_ns| now_ns.saturating_sub(ready_ns) >= whole.as_nanos() as u64)
         };
         let bench_over =
             self.settings.bench.as_ref().is_some_and(|bench| {
@@ -337,10 +313,10 @@ impl Reporter {
             });
         if self.signals.load(Ordering::Relaxed) > 0 {
             Some(End::Signal)
-        } else if exhausted && tally.is_quiet() || self.settings.duration.is_some_and(over) || bench_over {
+        } else if has_published && tally.is_quiet() || self.settings.duration.is_some_and(over) || bench_over {
             Some(End::Done)
         } else if ready_ns.is_some() && tally.connected + tally.returning == 0 && tally.churned == tally.rejoined
-            || self.crew.is_over()
+            || self.groups.iter().all(Group::is_over)
         {
             Some(End::NobodyLeft)
         } else {
@@ -350,15 +326,20 @@ impl Reporter {
 
     /// Nothing new is offered; what is under way may arrive.
     fn drain(&mut self, end: End) {
-        self.control.set_phase(Phase::Drain);
-        self.crew.wake();
+        self.groups.iter().for_each(|group| group.enter(Phase::Drain));
         let tally = self.collect();
         self.record.phase("drain", Some(Edge::Begin), &tally);
-        let deadline_ns = mono_ns() + DRAIN_MAX_NS;
+        // Subscribers of the same run get what its publishers sent: no more comes when nothing has come for a while.
+        let both = self.groups.iter().any(|group| group.role.settings.publishing().is_some())
+            && self.groups.iter().any(|group| group.role.settings.subscribing().is_some());
+        let begun_ns = mono_ns();
+        let deadline_ns = begun_ns + DRAIN_MAX_NS;
         loop {
             let tally = self.collect();
             self.show(&tally, true);
-            if end == End::NobodyLeft || tally.is_quiet() || mono_ns() > deadline_ns {
+            let now_ns = mono_ns();
+            let all_came = !both || now_ns.saturating_sub(tally.progress_at_ns.max(begun_ns)) > SETTLE_NS;
+            if end == End::NobodyLeft || tally.is_quiet() && all_came || now_ns > deadline_ns {
                 self.record.phase("drain", Some(Edge::End), &tally);
                 return;
             }
@@ -368,9 +349,8 @@ impl Reporter {
 
     /// DISCONNECT everywhere.
     fn close(&mut self) {
-        self.control.set_phase(Phase::Close);
-        self.crew.wake();
-        while !self.crew.is_over() {
+        self.groups.iter().for_each(|group| group.enter(Phase::Close));
+        while !self.groups.iter().all(Group::is_over) {
             thread::sleep(Duration::from_millis(2));
         }
     }
@@ -381,31 +361,13 @@ impl Reporter {
         thread::sleep(Duration::from_nanos(wake_ns.saturating_sub(now_ns)));
     }
 
-    /// Adds up the workers' numbers, and takes the failures that they have put on their boards.
+    /// The numbers of all roles together.
     fn collect(&mut self) -> Tally {
         let mut sum = Tally::default();
-        let mut failures: BTreeMap<String, u64> = BTreeMap::new();
-        let mut missed: BTreeMap<String, u64> = BTreeMap::new();
-        let (mut endings, mut evidence) = (Vec::new(), Vec::new());
-        for board in &self.crew.boards {
-            let mut board = board.lock().unwrap_or_else(PoisonError::into_inner);
-            sum.add(&board.tally);
-            endings.append(&mut board.endings);
-            evidence.append(&mut board.evidence);
-            let new = std::mem::take(&mut board.connect_failures);
-            let new_missed = std::mem::take(&mut board.missed_attempts);
-            drop(board);
-            new_missed.into_iter().for_each(|(reason, count)| *missed.entry(reason).or_default() += count);
-            new.into_iter().for_each(|(reason, count)| *failures.entry(reason).or_default() += count);
+        for group in &mut self.groups {
+            group.collect(&mut self.record);
+            sum.add(&group.tally);
         }
-        self.record.endings(&endings);
-        self.record.evidence(&evidence);
-        self.record.connect_failures("connect_fail", &failures);
-        self.record.connect_failures("connect_retried", &missed);
-        for ending in endings {
-            *self.disconnects.entry(ending.reason).or_default() += 1;
-        }
-        failures.into_iter().for_each(|(reason, count)| *self.connect_failures.entry(reason).or_default() += count);
         sum
     }
 
@@ -427,49 +389,13 @@ impl Reporter {
     /// A row of counters, and what was measured since the last one.
     fn row(&mut self, tally: &Tally) {
         let mut interval = Series::default();
-        for board in &self.crew.boards {
-            let series = std::mem::take(&mut board.lock().unwrap_or_else(PoisonError::into_inner).series);
-            interval.add(&series);
-        }
+        self.groups.iter_mut().for_each(|group| interval.add(&group.take_series()));
         self.record.interval(tally, &interval, self_cpu_us());
-        self.series.add(&interval);
-    }
-
-    fn worker_cpu_ns(&self) -> Vec<u64> {
-        let cpu = |board: &Arc<Mutex<Board>>| board.lock().unwrap_or_else(PoisonError::into_inner).tally.cpu_ns;
-        self.crew.boards.iter().map(cpu).collect()
     }
 
     fn write_json(&self, summary: &runlog::LoadSummary) -> Result<()> {
         let Some(path) = &self.settings.json else { return Ok(()) };
         summary::write_json(path, summary, |text| self.console.print(text))
-    }
-}
-
-/// The workers' CPU time when the run began, when all clients were ready, and when the load ended.
-#[derive(Debug, Default)]
-struct LoadWindow {
-    started_ns: u64,
-    ready: Option<(u64, Vec<u64>)>,
-    end: (u64, Vec<u64>),
-}
-
-impl LoadWindow {
-    /// Share of a core that the busiest worker used while it produced the load: until ready where connections are the
-    /// load, and after that otherwise.
-    fn busiest_worker(&self, load_is_ramp: bool) -> f64 {
-        let start = (self.started_ns, vec![0; self.end.1.len()]);
-        let ready = self.ready.as_ref();
-        let ((begin_ns, begin), (end_ns, end)) = match load_is_ramp {
-            true => (&start, ready.unwrap_or(&self.end)),
-            false => (ready.unwrap_or(&start), &self.end),
-        };
-        let elapsed_ns = end_ns.saturating_sub(*begin_ns);
-        if elapsed_ns < LOAD_WINDOW_NS_MIN {
-            return 0.0;
-        }
-        let shares = end.iter().zip(begin).map(|(end, begin)| end.saturating_sub(*begin) as f64 / elapsed_ns as f64);
-        shares.fold(0.0, f64::max)
     }
 }
 
@@ -490,7 +416,7 @@ fn self_cpu_us() -> u64 {
 const LINE_NS: u64 = 1_000_000_000;
 /// How often the reporter looks at the boards.
 const LOOK_NS: u64 = 20_000_000;
-/// A shorter load says nothing about saturation: workers post their CPU time every 20 ms.
-const LOAD_WINDOW_NS_MIN: u64 = 200_000_000;
+/// In a run with publishers and subscribers, nothing more is expected after so long a silence.
+const SETTLE_NS: u64 = 1_000_000_000;
 /// How long messages under way may take to arrive at the end.
 const DRAIN_MAX_NS: u64 = 5_000_000_000;

@@ -52,6 +52,8 @@ pub(crate) struct Settings {
     /// No lines are printed.
     pub(crate) is_quiet: bool,
     pub(crate) duration: Option<Duration>,
+    /// Messages do not count so long.
+    pub(crate) warm_up: Duration,
     pub(crate) threads: usize,
     pub(crate) seed: u64,
     pub(crate) json: Option<PathBuf>,
@@ -151,13 +153,19 @@ impl Settings {
                 let publish = PubSettings::from_args(&args, &pairs)?;
                 Self::new(args.common, RoleSettings::Pub(publish), &[])
             }
-            Command::Reconcile(_) => bail!("reconcile makes no load"),
+            Command::Run(_) | Command::Reconcile(_) => bail!("this is not the command of one role"),
         }
     }
 
     /// `conn`, `sub` or `pub`.
     pub(crate) fn mode(&self) -> &'static str {
         self.role.name()
+    }
+
+    /// Lets everything random follow from another seed.
+    pub(crate) fn reseed(&mut self, seed: u64) {
+        self.seed = seed;
+        self.identities.ids.seed = seed;
     }
 
     /// When client `index` (from 0) is due to connect, after the start of the run.
@@ -187,6 +195,7 @@ impl Settings {
             churn_per_s: Option<f64>,
             ending: Ending,
             duration_s: Option<f64>,
+            warm_up_s: f64,
             threads: usize,
             topics: Vec<&'a str>,
             qos: Option<u8>,
@@ -227,6 +236,7 @@ impl Settings {
             churn_per_s: self.churn.map(|churn| churn.per_s(self.clients)),
             ending: self.ending,
             duration_s: self.duration.map(|duration| duration.as_secs_f64()),
+            warm_up_s: self.warm_up.as_secs_f64(),
             threads: self.threads,
             topics,
             qos,
@@ -319,6 +329,7 @@ impl Settings {
             bench: None,
             is_quiet: args.log_to == "null",
             duration: args.duration,
+            warm_up: args.lab.warm_up.unwrap_or_default(),
             threads: args.threads.map_or(cores, usize::from).min(clients as usize),
             seed,
             json: args.json,

@@ -12,66 +12,116 @@ use runlog::{LoadSummary, Percentiles};
 use serde::Serialize;
 
 use crate::board::{Distribution, Series, Tally};
+use crate::group::Group;
 use crate::settings::{RoleSettings, Settings};
 
-/// Everything that is known at the end of a run.
+/// Everything that is known at the end about one role.
 pub(crate) struct Outcome<'a> {
     pub(crate) settings: &'a Settings,
     pub(crate) tally: &'a Tally,
+    /// The same without the messages of the warm-up.
+    pub(crate) counted: Tally,
     pub(crate) series: &'a Series,
     pub(crate) connect_failures: &'a BTreeMap<String, u64>,
     pub(crate) disconnects: &'a BTreeMap<String, u64>,
     pub(crate) started_ns: u64,
     pub(crate) ended_ns: u64,
-    pub(crate) self_cpu_s: f64,
+    /// CPU time of its threads.
+    pub(crate) cpu_s: f64,
     /// Share of one core that the busiest worker used while it produced the load.
     pub(crate) busiest_worker: f64,
-    /// The run directory is incomplete.
-    pub(crate) record_failure: Option<&'a str>,
-    /// What went wrong in a worker.
-    pub(crate) worker_failures: &'a [String],
     /// The end came before all clients had an outcome, or before the limit was reached, because somebody said so.
     pub(crate) stopped: bool,
 }
 
-impl Outcome<'_> {
-    /// The summary of the run.
+/// Everything that is known at the end of a run.
+pub(crate) struct Whole<'a> {
+    pub(crate) mode: &'a str,
+    /// What concerns the whole run.
+    pub(crate) settings: &'a Settings,
+    pub(crate) groups: &'a [Group],
+    pub(crate) started_ns: u64,
+    pub(crate) ended_ns: u64,
+    /// Length of the warm-up.
+    pub(crate) warm_up_s: f64,
+    pub(crate) self_cpu_s: f64,
+    /// The run directory is incomplete.
+    pub(crate) record_failure: Option<&'a str>,
+    /// What went wrong in a worker.
+    pub(crate) worker_failures: &'a [String],
+    /// The end came early, because somebody said so.
+    pub(crate) stopped: bool,
+}
+
+impl Whole<'_> {
+    /// The summary of the run: of its one role, or of all together, with each of them beneath.
     pub(crate) fn summarise(&self) -> LoadSummary {
-        let tally = self.tally;
-        let doubts = self.failures();
-        let settled_s = tally.settled_at_ns.saturating_sub(self.started_ns) as f64 / 1e9;
-        let generator_reasons = self.generator_reasons();
-        let mut summary = LoadSummary {
-            tool: "loadgen".to_owned(),
-            mode: self.settings.mode().to_owned(),
-            ok: doubts.is_empty(),
-            failures: doubts,
-            clients: u64::from(self.settings.clients),
-            connect: ConnectSummary {
-                attempted: tally.connect_attempted,
-                succeeded: tally.connect_succ,
-                failed: tally.connect_fail,
-                by_reason: self.connect_failures.clone(),
-                rate_per_s: if settled_s > 0.0 { tally.connect_succ as f64 / settled_s } else { 0.0 },
-                connack_us: percentiles(&self.series.connack),
-                duration_s: settled_s,
-                tls_handshakes: tally.tls_handshakes,
-                tls_resumed: tally.tls_resumed,
-                retried: tally.connect_retried,
-                reconnected: tally.reconnect_succ,
-                churned: tally.churned,
-            },
-            publish: self.settings.publishing().map(|_| self.publish()),
-            receive: matches!(self.settings.role, RoleSettings::Sub(_)).then(|| self.receive()),
-            disconnected: DisconnectSummary { total: tally.disconnected, by_reason: self.disconnects.clone() },
-            elapsed_s: self.ended_ns.saturating_sub(self.started_ns) as f64 / 1e9,
-            self_cpu_s: self.self_cpu_s,
-            generator_limited: !generator_reasons.is_empty(),
-            generator_reasons,
-            ..LoadSummary::default()
+        let outcome = |group: &Group| group.outcome(self.started_ns, self.ended_ns, self.stopped).summarise();
+        let mut summary = match self.groups {
+            [group] => outcome(group),
+            groups => {
+                let roles = groups.iter().map(|group| {
+                    let mut role = outcome(group);
+                    role.name = group.role.name.clone();
+                    role
+                });
+                self.together(roles.collect())
+            }
         };
+        summary.mode = self.mode.to_owned();
+        summary.warm_up_s = self.warm_up_s;
+        summary.self_cpu_s = self.self_cpu_s;
+        summary.failures.splice(0..0, self.worker_failures.iter().cloned());
+        summary.failures.extend(self.record_failure.map(incomplete));
+        summary.ok = summary.failures.is_empty();
         self.expect(&mut summary);
         summary
+    }
+
+    /// The roles as one load.
+    fn together(&self, roles: Vec<LoadSummary>) -> LoadSummary {
+        let (mut tally, mut counted, mut series) = (Tally::default(), Tally::default(), Series::default());
+        let (mut connect_failures, mut disconnects) = (BTreeMap::new(), BTreeMap::new());
+        let add = |sum: &mut BTreeMap<String, u64>, more: &BTreeMap<String, u64>| {
+            more.iter().for_each(|(reason, count)| *sum.entry(reason.clone()).or_default() += count);
+        };
+        for group in self.groups {
+            tally.add(&group.tally);
+            counted.add(&group.counted());
+            series.add(&group.series);
+            add(&mut connect_failures, &group.connect_failures);
+            add(&mut disconnects, &group.disconnects);
+        }
+        let outcome = Outcome {
+            settings: self.settings,
+            tally: &tally,
+            counted,
+            series: &series,
+            connect_failures: &connect_failures,
+            disconnects: &disconnects,
+            started_ns: self.started_ns,
+            ended_ns: self.ended_ns,
+            cpu_s: self.self_cpu_s,
+            busiest_worker: self.groups.iter().map(Group::busiest_worker).fold(0.0, f64::max),
+            stopped: self.stopped,
+        };
+        let of_roles = |texts: fn(&LoadSummary) -> &Vec<String>| {
+            let named = |role: &LoadSummary| {
+                texts(role).iter().map(|text| format!("{}: {text}", role.name)).collect::<Vec<_>>()
+            };
+            roles.iter().flat_map(named).collect::<Vec<_>>()
+        };
+        let generator_reasons = of_roles(|role| &role.generator_reasons);
+        LoadSummary {
+            failures: of_roles(|role| &role.failures),
+            clients: roles.iter().map(|role| role.clients).sum(),
+            publish: roles.iter().any(|role| role.publish.is_some()).then(|| outcome.publish()),
+            receive: roles.iter().any(|role| role.receive.is_some()).then(|| outcome.receive()),
+            generator_limited: !generator_reasons.is_empty(),
+            generator_reasons,
+            roles,
+            ..outcome.summarise()
+        }
     }
 
     /// Where expectations are stated, they are what decides; what else went wrong stands beside them.
@@ -92,6 +142,45 @@ impl Outcome<'_> {
     /// Whether the tool itself failed, so that its figures are not to be trusted.
     pub(crate) fn is_broken(&self) -> bool {
         self.record_failure.is_some() || !self.worker_failures.is_empty()
+    }
+}
+
+impl Outcome<'_> {
+    /// The summary of the role.
+    fn summarise(&self) -> LoadSummary {
+        let tally = self.tally;
+        let failures = self.failures();
+        let settled_s = tally.settled_at_ns.saturating_sub(self.started_ns) as f64 / 1e9;
+        let generator_reasons = self.generator_reasons();
+        LoadSummary {
+            tool: "loadgen".to_owned(),
+            mode: self.settings.mode().to_owned(),
+            ok: failures.is_empty(),
+            failures,
+            clients: u64::from(self.settings.clients),
+            connect: ConnectSummary {
+                attempted: tally.connect_attempted,
+                succeeded: tally.connect_succ,
+                failed: tally.connect_fail,
+                by_reason: self.connect_failures.clone(),
+                rate_per_s: if settled_s > 0.0 { tally.connect_succ as f64 / settled_s } else { 0.0 },
+                connack_us: percentiles(&self.series.connack),
+                duration_s: settled_s,
+                tls_handshakes: tally.tls_handshakes,
+                tls_resumed: tally.tls_resumed,
+                retried: tally.connect_retried,
+                reconnected: tally.reconnect_succ,
+                churned: tally.churned,
+            },
+            publish: self.settings.publishing().map(|_| self.publish()),
+            receive: matches!(self.settings.role, RoleSettings::Sub(_)).then(|| self.receive()),
+            disconnected: DisconnectSummary { total: tally.disconnected, by_reason: self.disconnects.clone() },
+            elapsed_s: self.ended_ns.saturating_sub(self.started_ns) as f64 / 1e9,
+            self_cpu_s: self.cpu_s,
+            generator_limited: !generator_reasons.is_empty(),
+            generator_reasons,
+            ..LoadSummary::default()
+        }
     }
 
     /// Why the generator's own machine may have been the limit, so that the figures are a lower bound of what the
@@ -122,20 +211,25 @@ impl Outcome<'_> {
     }
 
     fn publish(&self) -> PublishSummary {
-        let tally = self.tally;
+        let tally = &self.counted;
+        // The maximum of the whole run is exact; without the warm-up it is the histogram's.
+        let late_max_ns = match self.settings.warm_up.is_zero() {
+            true => tally.late_max_ns,
+            false => self.series.send_lag.histogram().map_or(0, hdrhistogram::Histogram::max),
+        };
         PublishSummary {
             offered: tally.offered,
             attempted: tally.attempted,
             written: tally.written,
             acked: tally.acked,
-            late_max_us: tally.late_max_ns / 1_000,
+            late_max_us: late_max_ns / 1_000,
             send_lag_us: percentiles(&self.series.send_lag),
             ack_us: percentiles(&self.series.ack),
         }
     }
 
     fn receive(&self) -> ReceiveSummary {
-        let tally = self.tally;
+        let tally = &self.counted;
         let foreign = tally.unstamped + tally.retained + tally.unverifiable - tally.corrupted();
         ReceiveSummary {
             delivered: tally.delivered + foreign,
@@ -151,7 +245,7 @@ impl Outcome<'_> {
 
     fn failures(&self) -> Vec<String> {
         let (settings, tally) = (self.settings, self.tally);
-        let mut failures = self.worker_failures.to_vec();
+        let mut failures = Vec::new();
         let unready: u64 = self.connect_failures.values().sum();
         if unready > 0 {
             failures.push(format!(
@@ -184,7 +278,6 @@ impl Outcome<'_> {
                 failures.push(format!("{} of {limit} messages were sent (-L)", tally.attempted));
             }
         }
-        failures.extend(self.record_failure.map(incomplete));
         failures
     }
 }
@@ -205,6 +298,37 @@ pub(crate) fn write_json(path: &Path, value: &impl Serialize, print: impl FnOnce
 
 /// The summary for people.
 pub(crate) fn text(summary: &LoadSummary) -> String {
+    let mut lines = Vec::new();
+    for role in &summary.roles {
+        lines.push(format!("{} ({})", role.name, role.mode));
+        lines.extend(figures(role).into_iter().map(|line| format!("  {line}")));
+        lines.push(format!("  cost      {:.2} s of CPU", role.self_cpu_s));
+    }
+    if !summary.roles.is_empty() {
+        lines.push("all roles".to_owned());
+    }
+    lines.extend(figures(summary));
+    lines.push(format!("cost      {:.2} s of CPU in {:.2} s", summary.self_cpu_s, summary.elapsed_s));
+    if summary.warm_up_s > 0.0 {
+        lines.push(format!("warm-up   the messages of the first {:.1} s are not counted", summary.warm_up_s));
+    }
+    if summary.generator_limited {
+        lines.push(
+            "warning   the generator was late or saturated: its figures are a lower bound of what the broker can do"
+                .to_owned(),
+        );
+    }
+    lines.extend(summary.generator_reasons.iter().map(|reason| format!("          {reason}")));
+    if let Some(expected) = &summary.expected {
+        lines.push(format!("expected  {expected}: {}", if summary.ok { "met" } else { "not met" }));
+    }
+    lines.extend(summary.warnings.iter().map(|warning| format!("warning   {warning}")));
+    lines.extend(summary.failures.iter().map(|failure| format!("failed    {failure}")));
+    lines.join("\n")
+}
+
+/// What was done, one line per kind.
+fn figures(summary: &LoadSummary) -> Vec<String> {
     let connect = &summary.connect;
     let mut lines = vec![format!(
         "connect   {} of {} in {:.2} s ({:.0}/s), CONNACK {}",
@@ -249,20 +373,7 @@ pub(crate) fn text(summary: &LoadSummary) -> String {
         summary.disconnected.total,
         list(&summary.disconnected.by_reason)
     ));
-    lines.push(format!("cost      {:.2} s of CPU in {:.2} s", summary.self_cpu_s, summary.elapsed_s));
-    if summary.generator_limited {
-        lines.push(
-            "warning   the generator was late or saturated: its figures are a lower bound of what the broker can do"
-                .to_owned(),
-        );
-    }
-    lines.extend(summary.generator_reasons.iter().map(|reason| format!("          {reason}")));
-    if let Some(expected) = &summary.expected {
-        lines.push(format!("expected  {expected}: {}", if summary.ok { "met" } else { "not met" }));
-    }
-    lines.extend(summary.warnings.iter().map(|warning| format!("warning   {warning}")));
-    lines.extend(summary.failures.iter().map(|failure| format!("failed    {failure}")));
-    lines.join("\n")
+    lines
 }
 
 fn percentiles(distribution: &Distribution) -> Percentiles {

@@ -121,8 +121,10 @@ impl Percentiles {
 pub struct LoadSummary {
     /// `loadgen`.
     pub tool: String,
-    /// `conn`, `sub` or `pub`.
+    /// `conn`, `sub`, `pub` or `run` (a scenario of several roles).
     pub mode: String,
+    /// Of a role in a scenario: its name.
+    pub name: String,
     /// Whether everything that was asked for was done.
     pub ok: bool,
     /// Why not; one sentence each.
@@ -149,6 +151,10 @@ pub struct LoadSummary {
     pub expected: Option<String>,
     /// What else went wrong in a run with stated expectations.
     pub warnings: Vec<String>,
+    /// Length of the warm-up, whose messages are not counted here, s.
+    pub warm_up_s: f64,
+    /// The roles of a scenario, one by one.
+    pub roles: Vec<LoadSummary>,
 }
 
 /// The connection phase of a load.

@@ -1,6 +1,7 @@
 //! What a laboratory asks of a run beyond emqtt_bench's flags, as typed.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::Args;
 
@@ -17,6 +18,10 @@ pub(crate) struct LabArgs {
     /// does not exist is refused with a list of those that do.
     #[arg(long, value_name = "LIST")]
     pub(crate) expect: Option<Expectations>,
+    /// Load for so long before messages count, once all clients are ready; adds to --duration. Publishing waits for all
+    /// clients then. `ledger.jsonl` and `reconcile` count every message all the same.
+    #[arg(long, value_name = "TIME", value_parser = super::duration)]
+    pub(crate) warm_up: Option<Duration>,
     /// A directory that processes of one experiment share: each records in a directory of its own beneath it, and
     /// `loadgen reconcile DIR` closes the account over all of them.
     #[arg(long, value_name = "DIR", conflicts_with = "run_dir")]

@@ -14,6 +14,8 @@ mod failures;
 mod guide;
 /// Planned against recorded times of sending.
 mod pacing;
+/// Roles mixed in one process, from a file.
+mod scenario;
 /// Clients that leave on purpose, in order or not, and come back.
 mod storms;
 /// Starting brokers and loadgen, waiting for what they write.
