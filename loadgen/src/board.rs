@@ -258,7 +258,7 @@ impl Distribution {
         self.0.as_deref()
     }
 
-    fn add(&mut self, other: &Self) {
+    pub(crate) fn add(&mut self, other: &Self) {
         match (&mut self.0, &other.0) {
             (_, None) => {}
             (Some(sum), Some(other)) => sum.add(&**other).expect("both have the same bounds"),

@@ -149,10 +149,18 @@ impl Group {
         interval
     }
 
-    /// The warm-up is over: the messages so far do not count.
+    /// The warm-up is over: the messages so far do not count. Numbers and distributions are read at one moment of each
+    /// worker, so that a message is in both or in neither.
     pub(crate) fn forget_messages(&mut self) {
-        self.warm = self.tally;
-        self.series = Series { connack: std::mem::take(&mut self.series.connack), ..Series::default() };
+        let mut warm = Tally::default();
+        let mut connack = std::mem::take(&mut self.series.connack);
+        for board in &self.boards {
+            let mut board = board.lock().unwrap_or_else(PoisonError::into_inner);
+            warm.add(&board.tally);
+            connack.add(&std::mem::take(&mut board.series).connack);
+        }
+        (self.tally, self.warm) = (warm, warm);
+        self.series = Series { connack, ..Series::default() };
     }
 
     /// What counts: everything, less the messages of the warm-up.
