@@ -21,6 +21,7 @@ use crate::series::Series;
 use crate::stats::resample::{ratio_inside_runs, ratio_over_runs};
 use crate::stats::{mean, median};
 use crate::summary;
+use crate::tag::Tag;
 
 /// Two sides in one step.
 #[derive(Debug, Clone, Serialize)]
@@ -340,12 +341,7 @@ fn step(run: &Run) -> String {
     if let Some(context) = &run.context {
         return context.step.clone();
     }
-    let target = summary::target(run).unwrap_or_default();
-    let rest = run.tag.split_once(&format!("-{target}-")).map_or(run.tag.as_str(), |(_, rest)| rest);
-    match rest.rsplit_once("-run") {
-        Some((step, number)) if number.bytes().all(|b| b.is_ascii_digit()) => step.to_owned(),
-        _ => rest.to_owned(),
-    }
+    Tag::parse(&run.tag).map_or(&*run.tag, |tag| tag.step).to_owned()
 }
 
 /// What a playbook's gates say against the run's step.

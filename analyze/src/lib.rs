@@ -5,6 +5,7 @@
 //!
 //! - [`table`]: a CSV file as typed columns, read by polars.
 //! - [`series`]: the table as a time series: intervals, rates, gaps, resets, clock steps.
+//! - [`tag`]: what the tag of a published run says.
 //! - [`stats`]: statistics on plain slices.
 //! - [`phases`]: which part of a run is the measured one.
 //! - [`rates`]: `analyze rates`, counters turned into rates.
@@ -30,3 +31,4 @@ pub mod serve;
 pub mod stats;
 pub mod summary;
 pub mod table;
+pub mod tag;

@@ -1,7 +1,7 @@
 //! A run as it was read: who it is of, its series, what the windows show, its events and its tool's own summary.
 //!
 //! `audit` and `claims` look at many runs from many sides; here each is read once. Runs of a playbook say in their metadata
-//! which target, step and repeat they are of; the published ones say it in their tag, `<label>-<target>-<step>-run<repeat>`.
+//! which target, step and repeat they are of; the published ones say it in their tag ([`crate::tag`]).
 
 use std::ops::Range;
 
@@ -11,6 +11,7 @@ use runlog::{Event, Format, Role, Run, Summary, clock};
 use crate::phases::{self, Span};
 use crate::series::{Clock, Series};
 use crate::summary::{self, RunSummary};
+use crate::tag::Tag;
 
 /// A run with everything that was in it.
 pub struct Reading {
@@ -127,16 +128,9 @@ fn identity(run: &Run) -> (Option<String>, Option<String>, String, u32) {
     if let Some(context) = &run.context {
         return (Some(context.label.clone()), Some(context.target.clone()), context.step.clone(), context.repeat);
     }
-    let Some(target) = summary::target(run) else { return (None, None, run.tag.clone(), 1) };
-    let (label, rest) = run.tag.split_once('-').unwrap_or_default();
-    let rest = rest.strip_prefix(&target).unwrap_or(rest).trim_start_matches('-');
-    let (step, repeat) = match rest.rsplit_once("-run") {
-        Some((step, number)) => (step, number.parse().ok()),
-        None => (rest, Some(1)),
-    };
-    match repeat {
-        Some(repeat) => (Some(label.to_owned()), Some(target), step.to_owned(), repeat),
-        None => (Some(label.to_owned()), Some(target), rest.to_owned(), 1),
+    match Tag::parse(&run.tag) {
+        Some(tag) => (Some(tag.label.to_owned()), Some(tag.target.to_owned()), tag.step.to_owned(), tag.repeat),
+        None => (None, None, run.tag.clone(), 1),
     }
 }
 

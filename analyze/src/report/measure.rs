@@ -13,7 +13,9 @@ use super::experiment::{Load, Point, StepKind};
 use super::metric::Metric;
 use crate::phases::Span;
 use crate::series::Series;
-use crate::stats::{median, window};
+use crate::stats::changes::steady_load;
+use crate::stats::median;
+use crate::summary;
 
 /// One figure of one point.
 #[derive(Debug, Clone, PartialEq)]
@@ -264,7 +266,7 @@ impl Measured {
             Some(span) => series.intervals_between(span.begin_mono_ns, span.end_mono_ns),
             None => Some(0..series.intervals.len())
                 .filter(|_| !is_plain)
-                .or_else(|| loaded_rows(&series))
+                .or_else(|| summary::loaded(&series))
                 .unwrap_or(0..series.intervals.len()),
         };
         if self.measured_s.is_none() && !rows.is_empty() {
@@ -393,13 +395,13 @@ fn config<'a>(run: &'a Run, key: &str) -> Option<&'a serde_json::Value> {
     run.meta.as_ref()?.config.get(key)
 }
 
-/// Without phase marks: from the end of the rise of deliveries to the end of their fall.
+/// Without phase marks: the steady part of the deliveries.
 fn loaded_span(counters: &[(&Load, Vec<CounterRow>)]) -> Option<Span> {
     let (_, rows) = counters.iter().find(|(load, _)| load.summary.mode == "sub").or(counters.first())?;
     let moved: Vec<f64> =
         rows.windows(2).map(|pair| pair[1].received.saturating_sub(pair[0].received) as f64).collect();
     let whole = (0, rows.len().checked_sub(1)?);
-    let (first, last) = window::load_span(&moved, 1.0).map_or(whole, |range| (range.start, range.end));
+    let (first, last) = steady_load(&moved, 1.0).map_or(whole, |range| (range.start, range.end));
     let (begin, end) = (rows[first], rows[last]);
     Some(Span {
         begin_mono_ns: begin.mono_ns,
@@ -407,14 +409,6 @@ fn loaded_span(counters: &[(&Load, Vec<CounterRow>)]) -> Option<Span> {
         begin_wall_ns: begin.wall_ns,
         end_wall_ns: end.wall_ns,
     })
-}
-
-/// Without phase marks: the samples between the end of the rise of traffic and the end of its fall.
-fn loaded_rows(series: &Series) -> Option<std::ops::Range<usize>> {
-    let rates = |name: &str| series.rates(name);
-    let (received, sent) = (rates(columns::RX_PACKETS)?, rates(columns::TX_PACKETS)?);
-    let load: Vec<f64> = received.iter().zip(sent).map(|(rx, tx)| rx + tx).map(|v| v.max(0.0)).collect();
-    window::load_span(&load, IDLE_PACKETS_PER_S)
 }
 
 fn within(rows: &[CounterRow], span: Span) -> &[CounterRow] {
@@ -460,7 +454,5 @@ const USUAL_TICKS_PER_S: u64 = 100;
 const LOG_ROUNDING_NS: u64 = 2_000_000;
 const US_PER_NS: f64 = 1e-3;
 const MIB: f64 = 1_048_576.0;
-/// Traffic below this is a host's own chatter, packets/s.
-const IDLE_PACKETS_PER_S: f64 = 100.0;
 /// Below this share of the greatest number of connections, clients were lost.
 const ESTAB_SHARE_MIN: f64 = 0.98;

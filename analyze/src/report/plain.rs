@@ -1,7 +1,6 @@
 //! Runs that no playbook started: the guide's trees, and our own tools run by hand.
 //!
-//! Such a run has no context, only a tag. Tags of the guide's form, `A-axmq-qos0-256-1to10-run1`, say label, target, step and
-//! repeat; any other tag is a step of its own. Nobody marked phases and nobody judged gates, so the window is the part with
+//! Such a run has no context, only a tag ([`crate::tag`]); one of another form than the guide's is a step of its own. Nobody marked phases and nobody judged gates, so the window is the part with
 //! load, and the gates are those that samples allow: see [`super::measure`].
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -9,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use runlog::{Context, Run};
 
 use super::experiment::StepKind;
+use crate::tag::Tag;
 
 /// Gives every run a context that its tag implies. Runs of one role, label and step that claim the same repeat are taken as
 /// further repeats, in the order of time.
@@ -42,22 +42,14 @@ pub fn kind(step: &str) -> StepKind {
 }
 
 fn implied(tag: &str) -> Context {
-    let of = |label: &str, target: &str, step: &str, repeat| Context {
+    let tag = Tag::parse(tag).unwrap_or(Tag { label: "A", target: UNNAMED, step: tag, repeat: 1 });
+    Context {
         experiment: String::new(),
-        target: target.to_owned(),
-        label: label.to_owned(),
-        step: step.to_owned(),
-        repeat,
-    };
-    let words: Vec<&str> = tag.splitn(3, '-').collect();
-    let [label, target, rest] = words.as_slice() else { return of("A", UNNAMED, tag, 1) };
-    let is_label = label.len() == 1 && label.bytes().all(|b| b.is_ascii_uppercase());
-    if !is_label || rest.is_empty() {
-        return of("A", UNNAMED, tag, 1);
+        target: tag.target.to_owned(),
+        label: tag.label.to_owned(),
+        step: tag.step.to_owned(),
+        repeat: tag.repeat,
     }
-    let repeat = rest.rsplit_once("-run").and_then(|(step, n)| Some((step, n.parse::<u32>().ok().filter(|n| *n > 0)?)));
-    let (step, repeat) = repeat.unwrap_or((rest, 1));
-    of(label, target, step, repeat.min(REPEATS_MAX))
 }
 
 /// Two targets never share a label: the second to claim one gets the next free letter.
@@ -74,25 +66,18 @@ fn unique_label(labels: &mut BTreeMap<String, String>, context: &Context) -> Str
 
 /// Stands for the target of runs whose tag names none.
 const UNNAMED: &str = "unnamed";
-/// A tag that claims a higher repeat is not believed: points are laid out for every repeat.
-const REPEATS_MAX: u32 = 100;
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn tags_of_the_guide_name_label_target_step_and_repeat() {
-        let of = |tag: &str| {
+    fn a_tag_of_another_form_is_a_step_of_an_unnamed_target() {
+        for tag in ["mine", "-", "A-x"] {
             let context = implied(tag);
-            (context.label, context.target, context.step, context.repeat)
-        };
-        let expected = |l: &str, t: &str, s: &str, r| (l.to_owned(), t.to_owned(), s.to_owned(), r);
-        assert_eq!(of("A-axmq-qos0-256-1to10-run1"), expected("A", "axmq", "qos0-256-1to10", 1));
-        assert_eq!(of("B-emqx-c1m-conn100k-idle"), expected("B", "emqx", "c1m-conn100k-idle", 1));
-        assert_eq!(of("A-x-fan-run4000000000"), expected("A", "x", "fan", REPEATS_MAX));
-        assert_eq!(of("mine"), expected("A", UNNAMED, "mine", 1));
-        assert_eq!(of("-"), expected("A", UNNAMED, "-", 1));
+            assert_eq!((&*context.label, &*context.target, &*context.step, context.repeat), ("A", UNNAMED, tag, 1));
+        }
+        assert_eq!(implied("B-emqx-fan-run3").step, "fan");
     }
 
     #[test]

@@ -1,12 +1,11 @@
 //! Which rows of a series of rates a rule looks at, and how it sums them up.
 //!
-//! Three of the rules are those of a published benchmark, offered by name so that its figures can be checked and never used
-//! for a statement of our own; see `docs/methodology.md`. The fourth, [`load_span`], is ours: it finds the part of a
-//! run in which there was load, and a rate in it is counter difference over elapsed time, not an average of rates.
+//! The rules are those of a published benchmark, offered by name so that its figures can be checked and never used for a
+//! statement of our own; see `docs/methodology.md`. Ours is [`super::changes::steady_load`].
 
 use std::ops::Range;
 
-use super::quantile::{mean, median, quantile};
+use super::quantile::{mean, median};
 
 /// A published window rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,22 +53,6 @@ impl Rule {
     }
 }
 
-/// The rows of `load` between the end of its rise and the end of its fall, dips in between included; `None` when there is
-/// no load worth the name.
-///
-/// The load is on from the first row that reaches 80 % of the upper quartile, and it lasts until the last row with 20 % of it:
-/// so a ramp is left out, while a collapse, which a user would feel, stays in. `floor` is the load below which the series
-/// counts as idle, in its own unit.
-pub fn load_span(load: &[f64], floor: f64) -> Option<Range<usize>> {
-    let high = quantile(load, 0.75)?;
-    if high < floor || high <= 0.0 {
-        return None;
-    }
-    let begin = load.iter().position(|v| *v >= 0.8 * high)?;
-    let end = load.iter().rposition(|v| *v >= 0.2 * high)? + 1;
-    Some(begin..end)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -97,18 +80,5 @@ mod tests {
         let values = [1.0, 2.0, 9.0];
         assert_eq!(Rule::Trim20To90.centre(&values), Some(4.0));
         assert_eq!(Rule::Tail60.centre(&values), Some(2.0));
-    }
-
-    #[test]
-    fn load_span_leaves_the_ramp_out_and_keeps_a_dip_and_a_collapse() {
-        let load = [0.0, 10.0, 50.0, 100.0, 98.0, 5.0, 101.0, 99.0, 40.0, 40.0, 1.0];
-        assert_eq!(load_span(&load, 1.0), Some(3..10));
-    }
-
-    #[test]
-    fn nothing_but_idle_has_no_span() {
-        assert_eq!(load_span(&[0.0, 1.0, 2.0, 1.0], 100.0), None);
-        assert_eq!(load_span(&[0.0, 0.0], 0.0), None);
-        assert_eq!(load_span(&[], 0.0), None);
     }
 }

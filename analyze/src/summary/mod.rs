@@ -25,6 +25,7 @@ use crate::phases;
 use crate::series::{Clock, Series};
 use crate::stats::changes::steady_load;
 use crate::stats::{Rule, median};
+use crate::tag::Tag;
 
 pub use render::{csv, markdown};
 pub use window::Window;
@@ -135,14 +136,12 @@ fn published(series: &Series) -> Result<[Window; 3]> {
     Ok(Rule::ALL.map(of))
 }
 
-/// The target's name: what the playbook said, else the second word of a tag such as `A-axmq-qos0-256-1to10-run1`.
+/// The target's name: what the playbook said, else the tag.
 pub fn target(run: &Run) -> Option<String> {
-    if let Some(context) = &run.context {
-        return Some(context.target.clone());
+    match &run.context {
+        Some(context) => Some(context.target.clone()),
+        None => Tag::parse(&run.tag).map(|tag| tag.target.to_owned()),
     }
-    let (label, rest) = run.tag.split_once('-')?;
-    let is_label = label.len() == 1 && label.bytes().all(|b| b.is_ascii_uppercase());
-    is_label.then(|| rest.split('-').next().unwrap_or(rest).to_owned())
 }
 
 /// The intervals of the measured phase, or of the load where no phase is marked; `None` when there is neither.
@@ -153,8 +152,13 @@ pub fn plateau(run: &Run, series: &Series) -> Option<Range<usize>> {
             return Some(rows);
         }
     }
-    let sum = |a: Vec<f64>, b: Vec<f64>| a.iter().zip(b).map(|(a, b)| a + b).collect::<Vec<f64>>();
-    let load = sum(series.rates(columns::RX_PACKETS)?, series.rates(columns::TX_PACKETS)?);
+    loaded(series)
+}
+
+/// The intervals of the steady part of the load, by packets in both directions; `None` when there is none.
+pub fn loaded(series: &Series) -> Option<Range<usize>> {
+    let (received, sent) = (series.rates(columns::RX_PACKETS)?, series.rates(columns::TX_PACKETS)?);
+    let load: Vec<f64> = received.iter().zip(sent).map(|(rx, tx)| rx + tx).collect();
     steady_load(&load, IDLE_PACKETS_PER_S)
 }
 
