@@ -102,6 +102,10 @@ fn name_of(path: &str) -> String {
 /// Fetches Debian's package and unpacks it.
 fn fetch(into: &Path) -> Result<()> {
     fs::create_dir_all(into).with_context(|| format!("cannot create {}", into.display()))?;
+    if !has_depmod() {
+        crate::resolve::apt(&[DEPMOD_PACKAGE.to_owned()], None)
+            .with_context(|| format!("depmod, of package {DEPMOD_PACKAGE}, lists the modules of the kernel"))?;
+    }
     let package = concrete_package()?;
     eprintln!("fetching {package} (about 70 MB), unpacked into {}", into.display());
     run(Command::new("apt-get").args(["download", "-q", &package]).current_dir(into))?;
@@ -151,6 +155,11 @@ fn run(command: &mut Command) -> Result<()> {
     Ok(())
 }
 
+/// Whether depmod(8) is there, which lists the modules of the unpacked kernel; small images of Debian lack it.
+fn has_depmod() -> bool {
+    std::env::split_paths(&with_sbin()).any(|folder| folder.join("depmod").is_file())
+}
+
 /// depmod lies where an ordinary user's PATH does not look.
 fn with_sbin() -> String {
     format!("{}:/usr/sbin:/sbin", std::env::var("PATH").unwrap_or_default())
@@ -158,6 +167,8 @@ fn with_sbin() -> String {
 
 /// Debian's kernel for this architecture.
 const PACKAGE: &str = "linux-image-amd64";
+/// Debian's package of depmod(8).
+const DEPMOD_PACKAGE: &str = "kmod";
 
 /// The shared folder, and exact counts of sockets for the collector.
 const MODULES: &[&str] = &["virtio_pci", "9pnet_virtio", "9p", "inet_diag", "tcp_diag"];
