@@ -219,7 +219,7 @@ impl<'a> Running<'a> {
         }
         started.is_stopped = true;
         let grace = match &started.tool {
-            Some(_) => TOOL_STOP_GRACE,
+            Some((planned, _)) => tool_stop_grace(planned.connections),
             None => Duration::from_millis(self.step.broker.stop_grace_ms),
         };
         let stopped = started.child.stop(grace, self.signals);
@@ -318,8 +318,15 @@ const READY: &str = "ready";
 /// For one attempt of the ready check.
 const CONNECT_LIMIT: Duration = Duration::from_secs(1);
 
-/// Time for a tool to end after it was asked to: it waits for acknowledgements and writes its summary.
+/// Time for a tool to end after it was asked to: it waits for acknowledgements, closes its connections and writes its summary.
+fn tool_stop_grace(connections: Option<u64>) -> Duration {
+    TOOL_STOP_GRACE + TOOL_STOP_GRACE_PER_CONNECTION * u32::try_from(connections.unwrap_or(0)).unwrap_or(u32::MAX)
+}
+
+/// The part of [`tool_stop_grace`] that does not depend on connections.
 const TOOL_STOP_GRACE: Duration = Duration::from_secs(10);
+/// An emulated machine took more than 10 s to close 100,000 of them.
+const TOOL_STOP_GRACE_PER_CONNECTION: Duration = Duration::from_millis(1);
 
 #[cfg(test)]
 mod tests {
