@@ -219,8 +219,11 @@ impl<'a> Running<'a> {
         }
         started.is_stopped = true;
         let grace = match &started.tool {
-            Some((planned, _)) => tool_stop_grace(planned.connections),
-            None => Duration::from_millis(self.step.broker.stop_grace_ms),
+            Some((planned, _)) => TOOL_STOP_GRACE + closing_time(planned.connections),
+            None => {
+                let connections = self.step.processes.iter().filter_map(|process| process.connections).sum();
+                Duration::from_millis(self.step.broker.stop_grace_ms) + closing_time(Some(connections))
+            }
         };
         let stopped = started.child.stop(grace, self.signals);
         if self.signals.stop_asked().is_none() {
@@ -318,15 +321,13 @@ const READY: &str = "ready";
 /// For one attempt of the ready check.
 const CONNECT_LIMIT: Duration = Duration::from_secs(1);
 
-/// Time for a tool to end after it was asked to: it waits for acknowledgements, closes its connections and writes its summary.
-fn tool_stop_grace(connections: Option<u64>) -> Duration {
-    TOOL_STOP_GRACE + TOOL_STOP_GRACE_PER_CONNECTION * u32::try_from(connections.unwrap_or(0)).unwrap_or(u32::MAX)
-}
-
-/// The part of [`tool_stop_grace`] that does not depend on connections.
+/// Time for a tool to end after it was asked to, beside [`closing_time`]: it waits for acknowledgements and writes its summary.
 const TOOL_STOP_GRACE: Duration = Duration::from_secs(10);
-/// An emulated machine took more than 10 s to close 100,000 of them.
-const TOOL_STOP_GRACE_PER_CONNECTION: Duration = Duration::from_millis(1);
+
+/// What closing connections may add: an emulated machine took more than 10 s for 100,000.
+fn closing_time(connections: Option<u64>) -> Duration {
+    Duration::from_millis(connections.unwrap_or(0))
+}
 
 #[cfg(test)]
 mod tests {
