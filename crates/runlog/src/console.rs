@@ -1,6 +1,6 @@
 //! Console logs of emqtt_bench and `loadgen`: what a terminal showed, with everything that was typed in between.
 //!
-//! A run begins with `Start with N workers, ...`, or where the time of a log without that line steps back. Each line of a counter is
+//! A run begins with a command line of the tool, with `Start with N workers, ...`, or where the time steps back. Each line of a counter is
 //! `1m28s recv total=2816 rate=32.00/sec`: the time since the begin, the counter's name, its total, and its rate since its last
 //! line. Colours are taken out. Lines of anything else are a terminal's own; a line that begins as a counter's and does not end as
 //! one is damage.
@@ -16,6 +16,9 @@ use crate::{Error, Loaded, Result, Warning, Warnings};
 pub struct ConsoleRun {
     /// The line, from 1, at which it begins.
     pub line: u64,
+    /// The command line of the tool as it was typed before the run, shell variables filled in where the log shows them being
+    /// set.
+    pub command: Option<String>,
     /// What its counters showed, by name.
     pub counters: BTreeMap<String, Vec<ConsoleSample>>,
 }
@@ -43,7 +46,7 @@ pub fn read(path: &Path) -> Result<Loaded<Vec<ConsoleRun>>> {
 /// The same for text that is in memory; `path` names it in warnings.
 pub fn parse(path: &Path, bytes: &[u8]) -> Loaded<Vec<ConsoleRun>> {
     let (mut runs, mut damage) = (Vec::<ConsoleRun>::new(), Warnings::default());
-    let (mut begins, mut last_s) = (true, 0);
+    let (mut begins, mut last_s, mut shell) = (true, 0, Shell::default());
     for (line, text) in (1..).zip(bytes.split(|byte| *byte == b'\n')) {
         let text = plain(text);
         let text = text.rsplit('\r').find(|part| !part.trim().is_empty()).unwrap_or_default().trim();
@@ -52,7 +55,10 @@ pub fn parse(path: &Path, bytes: &[u8]) -> Loaded<Vec<ConsoleRun>> {
             continue;
         }
         let mut words = text.split_ascii_whitespace();
-        let Some(at_s) = words.next().and_then(elapsed_s) else { continue };
+        let Some(at_s) = words.next().and_then(elapsed_s) else {
+            begins |= shell.read(text);
+            continue;
+        };
         let (Some(name), Some(total)) = (words.next(), words.next()) else { continue };
         // `publish_latency avg=3ms` and its like are no counters.
         let Some(total) = total.strip_prefix("total=") else { continue };
@@ -64,7 +70,7 @@ pub fn parse(path: &Path, bytes: &[u8]) -> Loaded<Vec<ConsoleRun>> {
             continue;
         };
         if begins || at_s < last_s {
-            runs.push(ConsoleRun { line, ..ConsoleRun::default() });
+            runs.push(ConsoleRun { line, command: shell.command.take(), ..ConsoleRun::default() });
         }
         (begins, last_s) = (false, at_s);
         let run = runs.last_mut().expect("the first line of a counter begins a run");
@@ -72,6 +78,78 @@ pub fn parse(path: &Path, bytes: &[u8]) -> Loaded<Vec<ConsoleRun>> {
     }
     Loaded { value: runs, warnings: damage.list("damaged lines") }
 }
+
+/// What was typed at a prompt.
+#[derive(Default)]
+struct Shell {
+    variables: BTreeMap<String, String>,
+    /// The last command line of a tool.
+    command: Option<String>,
+    /// Whether the next line belongs to it.
+    continues: bool,
+}
+
+impl Shell {
+    /// Reads a line that is no counter's, and tells whether a tool was called in it.
+    fn read(&mut self, line: &str) -> bool {
+        if std::mem::take(&mut self.continues) {
+            let rest = self.filled(line);
+            self.take(&rest, true);
+            return false;
+        }
+        // A prompt ends with "# " or "$ ", and what stands behind a later "#" is a comment.
+        let typed = ["# ", "$ "].iter().filter_map(|end| line.split_once(end)).find(|(prompt, _)| is_prompt(prompt));
+        let typed = typed.map_or(line, |(_, typed)| typed);
+        let words = || typed.split_ascii_whitespace().take_while(|word| !word.starts_with('#'));
+        let mut is_call = false;
+        if let Some((name, value)) = words().next().and_then(|word| word.split_once('='))
+            && !name.is_empty()
+            && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+        {
+            self.variables.insert(name.to_owned(), value.trim_matches(['"', '\'']).to_owned());
+        } else if words().take(COMMAND_WORDS).any(is_tool) {
+            let command = self.filled(typed);
+            self.take(&command, false);
+            is_call = true;
+        }
+        is_call
+    }
+
+    fn take(&mut self, text: &str, is_more: bool) {
+        self.continues = text.ends_with('\\');
+        let text = text.trim_end_matches('\\').trim();
+        match &mut self.command {
+            Some(command) if is_more => {
+                command.push(' ');
+                command.push_str(text);
+            }
+            command => *command = Some(text.to_owned()),
+        }
+    }
+
+    /// A line without quotes, `$NAME` and `${NAME}` replaced where the name is known.
+    fn filled(&self, line: &str) -> String {
+        let word = |word: &str| {
+            let bare: String = word.chars().filter(|c| !matches!(c, '"' | '\'')).collect();
+            let name = bare.strip_prefix('$').map(|name| name.trim_start_matches('{').trim_end_matches('}'));
+            name.and_then(|name| self.variables.get(name)).cloned().unwrap_or(bare)
+        };
+        line.split_ascii_whitespace().map(word).collect::<Vec<_>>().join(" ")
+    }
+}
+
+/// Whether this stands before what is typed, as `root@host:~/bin` does.
+fn is_prompt(text: &str) -> bool {
+    text.contains('@') && !text.contains(' ')
+}
+
+/// Whether a word names one of the tools, with any path before it.
+fn is_tool(word: &str) -> bool {
+    matches!(word.rsplit('/').next(), Some("emqtt_bench" | "loadgen"))
+}
+
+/// A tool stands at the begin of its command line, behind `sudo`, `taskset -c 1` and their like.
+const COMMAND_WORDS: usize = 8;
 
 /// A line without the sequences by which a terminal is coloured.
 fn plain(line: &[u8]) -> String {
@@ -125,6 +203,19 @@ mod tests {
     }
 
     #[test]
+    fn the_command_line_of_each_run_is_kept() {
+        let log = b"root@h:~# N=40   # pairs\nQ=\"1\"\n# a comment about emqtt_bench\n\
+                    ./emqtt_bench sub -c \"${N}\" -q $Q -t x/%i \\\n  -V 4\n1s sub total=1 rate=1.00/sec\n\
+                    user@h:~$ sudo /opt/emqtt_bench pub -c $UNKNOWN\n1s pub total=1 rate=1.00/sec\n\
+                    Start with 2 workers\n1s pub total=1 rate=1.00/sec\n";
+        let runs = parse(Path::new("log"), log).value;
+        let commands: Vec<Option<&str>> = runs.iter().map(|run| run.command.as_deref()).collect();
+        let expected =
+            [Some("./emqtt_bench sub -c 40 -q 1 -t x/%i -V 4"), Some("sudo /opt/emqtt_bench pub -c $UNKNOWN"), None];
+        assert_eq!(commands, expected);
+    }
+
+    #[test]
     fn hostile_bytes_are_no_lines() {
         for bytes in [
             b"\xff\x1b[".as_slice(),
@@ -147,7 +238,9 @@ mod tests {
         let loaded = read(&path).unwrap();
         assert_eq!(loaded.warnings, []);
         assert_eq!(loaded.value.len(), 3);
-        for run in &loaded.value {
+        for (qos, run) in loaded.value.iter().enumerate() {
+            let command = run.command.as_deref().unwrap();
+            assert!(command.contains(" -c 4000 ") && command.ends_with(&format!(" -q {qos}")), "{command}");
             assert_eq!(run.counters["sub"].last().unwrap().total, 4_000);
             assert!(run.counters["recv"].is_sorted_by_key(|sample| (sample.at_s, sample.total)));
         }
