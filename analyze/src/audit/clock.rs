@@ -3,7 +3,7 @@
 use runlog::columns;
 
 use super::scene::carries_messages;
-use super::{Detector, Finding, Looked, Proof, Scene, Severity};
+use super::{Detector, Looked, Proof, Scene, Severity};
 use crate::reading::Reading;
 use crate::series::{Clock, Series};
 use crate::stats::median;
@@ -16,25 +16,19 @@ pub(super) const DETECTOR: Detector = Detector {
 };
 
 fn look(scene: &Scene) -> Looked {
-    let mut stamps = Finding {
-        flaw: DETECTOR.flaw,
-        code: "whole-second-stamps",
-        severity: Severity::Medium,
-        title: "Samples carry whole seconds while their true distance is another: most rates are off by it".to_owned(),
-        evidence: Vec::new(),
-        consequence:
-            "A rate over an interval that looks shorter than it was is too high, and a median picks those. Use \
-                      counter difference over elapsed time."
-                .to_owned(),
-    };
-    let mut differs = Finding {
-        flaw: DETECTOR.flaw,
-        code: "bias-differs",
-        severity: Severity::Medium,
-        title: "The error of the stamps differs between the targets of one step".to_owned(),
-        evidence: Vec::new(),
-        consequence: "The difference of the two errors is part of the difference that the table shows.".to_owned(),
-    };
+    let mut stamps = DETECTOR.finding(
+        "whole-second-stamps",
+        Severity::Medium,
+        "Samples carry whole seconds while their true distance is another: most rates are off by it",
+        "A rate over an interval that looks shorter than it was is too high, and a median picks those. Use \
+                      counter difference over elapsed time.",
+    );
+    let mut differs = DETECTOR.finding(
+        "bias-differs",
+        Severity::Medium,
+        "The error of the stamps differs between the targets of one step",
+        "The difference of the two errors is part of the difference that the table shows.",
+    );
     for (reading, series) in scene.brokers() {
         if let Some((percent, text)) = bias(reading, series).filter(|(percent, _)| percent.abs() >= BIAS_PERCENT_MIN) {
             let text = format!("rates off by {percent:+.1} %: {text}");

@@ -1,9 +1,11 @@
 //! F6: delivery that collapses, and runs that were kept out of the tables.
 
+use std::collections::BTreeMap;
+
 use runlog::columns;
 
 use super::scene::{grouped, smooth};
-use super::{Detector, Finding, Looked, Proof, Scene, Severity};
+use super::{Detector, Looked, Proof, Scene, Severity};
 use crate::reading::Reading;
 use crate::series::Series;
 
@@ -15,14 +17,7 @@ pub(super) const DETECTOR: Detector = Detector {
 };
 
 fn look(scene: &Scene) -> Looked {
-    let finding = |code, severity, title: &str, consequence: &str| Finding {
-        flaw: DETECTOR.flaw,
-        code,
-        severity,
-        title: title.to_owned(),
-        evidence: Vec::new(),
-        consequence: consequence.to_owned(),
-    };
+    let finding = |code, severity, title: &str, consequence: &str| DETECTOR.finding(code, severity, title, consequence);
     let mut collapses = finding(
         "delivery-collapse",
         Severity::High,
@@ -54,6 +49,15 @@ fn look(scene: &Scene) -> Looked {
         }
         withheld.evidence.extend(kept_out(scene, reading));
     }
+    let mut gone = finding(
+        "broker-gone",
+        Severity::High,
+        "The broker or one of its processes ended while the run went on",
+        "What was measured afterwards is another process with empty caches and sessions, or none.",
+    );
+    for (reading, series) in scene.brokers() {
+        gone.evidence.extend(ended(reading, series));
+    }
     for (reading, load) in scene.all_loads() {
         if let Some(receive) = load.receive.as_ref().filter(|receive| receive.corrupted > 0) {
             let text =
@@ -61,7 +65,62 @@ fn look(scene: &Scene) -> Looked {
             corrupted.evidence.push(Proof::new(reading.run.summary_path().display().to_string(), text));
         }
     }
-    Looked::new(scene.loaded().count(), [collapses, memory, withheld, corrupted])
+    Looked::new(scene.loaded().count(), [collapses, memory, withheld, corrupted, gone])
+}
+
+/// Moments at which the broker's process was gone, replaced or killed, by the collector's own columns; and which of several
+/// processes of it ended.
+fn ended(reading: &Reading, series: &Series) -> Vec<Proof> {
+    let (begin, end) = (reading.plateau.start, reading.plateau.end);
+    let proof = |row: usize, text: String| {
+        Proof::new(reading.raw_file(), text).at(reading, series.times_s[series.intervals[row].to])
+    };
+    let mut found = Vec::new();
+    let counts = series.levels(columns::PROC_COUNT).unwrap_or_default();
+    if let Some(row) = counts.get(begin..end).and_then(|counts| counts.iter().position(|count| *count == 0.0)) {
+        found.push(proof(begin + row, "the broker's process was gone".to_owned()));
+    }
+    for (counter, what) in [
+        (columns::PROC_RESTARTS, "was replaced by another process"),
+        (columns::CGROUP_OOM_KILLS, "was killed for want of memory"),
+    ] {
+        let increases = series.increases(counter).unwrap_or_default();
+        let inside = increases.get(begin..end).unwrap_or_default();
+        if let Some(row) = inside.iter().position(|increase| *increase > 0.0) {
+            found.push(proof(begin + row, format!("the broker {what}")));
+        }
+    }
+    if found.is_empty() {
+        found.extend(vanished(reading, series));
+    }
+    found
+}
+
+/// Processes that were there when the window began and are not when it ends, by processes.csv.
+fn vanished(reading: &Reading, series: &Series) -> Option<Proof> {
+    let table = reading.run.processes().ok()?;
+    let (stamps, pids, names) =
+        (table.numbers(columns::MONO_NS).ok()?, table.numbers("pid").ok()?, table.texts("comm").ok()?);
+    let moment = |row: usize| Some(series.origin_mono_ns? + (series.times_s[row] * 1e9) as u64);
+    let first_ns = moment(series.intervals.get(reading.plateau.start)?.from)?;
+    let last_ns = moment(series.intervals.get(reading.plateau.end.checked_sub(1)?)?.to)?;
+    let mut seen: BTreeMap<u64, (u64, u64, &str)> = BTreeMap::new();
+    for ((stamp, pid), name) in stamps.into_iter().zip(pids).zip(&names) {
+        let (Some(stamp), Some(pid)) = (stamp, pid) else { continue };
+        let (_, last, _) = seen.entry(pid).or_insert((stamp, stamp, name));
+        *last = stamp;
+    }
+    let newest_ns = seen.values().map(|(_, last, _)| *last).max()?;
+    // A process that was seen once only is a helper that comes and goes.
+    let slack_ns = (last_ns - first_ns) / 10;
+    let is_gone = |(first, last, _): &&(u64, u64, &str)| {
+        *first <= first_ns + slack_ns && *last + slack_ns < newest_ns.min(last_ns)
+    };
+    let gone: Vec<&str> = seen.values().filter(is_gone).map(|(.., name)| *name).collect();
+    let (at_ns, _) = seen.values().filter(is_gone).map(|(_, last, _)| (*last, ())).min()?;
+    let at_s = at_ns.saturating_sub(series.origin_mono_ns?) as f64 * 1e-9;
+    let text = format!("{} of {} processes of the broker ended: {}", gone.len(), seen.len(), gone.join(", "));
+    Some(Proof::new(reading.run.path.display().to_string(), text).at(reading, at_s))
 }
 
 /// A lasting fall of what is sent while what is received goes on.

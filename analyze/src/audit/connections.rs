@@ -1,7 +1,7 @@
 //! F3: connections that vanish inside the window that figures come from.
 
 use super::scene::{connections, figure_rows, grouped};
-use super::{Detector, Finding, Looked, Proof, Scene, Severity};
+use super::{Detector, Looked, Proof, Scene, Severity};
 use crate::reading::Reading;
 use crate::series::Series;
 
@@ -13,17 +13,13 @@ pub(super) const DETECTOR: Detector = Detector {
 };
 
 fn look(scene: &Scene) -> Looked {
-    let mut lost = Finding {
-        flaw: DETECTOR.flaw,
-        code: "connections-lost",
-        severity: Severity::High,
-        title: "Clients were lost in the window that the figures come from, which a median hides".to_owned(),
-        evidence: Vec::new(),
-        consequence:
-            "The figure mixes the load that was meant with what the clients that were left made. A point with lost \
-                      clients is a failed point."
-                .to_owned(),
-    };
+    let mut lost = DETECTOR.finding(
+        "connections-lost",
+        Severity::High,
+        "Clients were lost in the window that the figures come from, which a median hides",
+        "The figure mixes the load that was meant with what the clients that were left made. A point with lost \
+                      clients is a failed point.",
+    );
     let published = || scene.brokers().filter(|(reading, _)| reading.is_published());
     for (reading, series) in published() {
         lost.evidence.extend(fall(reading, series));

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use runlog::Summary;
 
-use super::{Detector, Finding, Looked, Proof, Scene, Severity};
+use super::{Detector, Looked, Proof, Scene, Severity};
 use crate::claims::expression::{Function, Tree};
 use crate::report::metric::Metric;
 
@@ -16,14 +16,12 @@ pub(super) const DETECTOR: Detector = Detector {
 };
 
 fn look(scene: &Scene) -> Looked {
-    let mut crosses = Finding {
-        flaw: DETECTOR.flaw,
-        code: "curves-cross",
-        severity: Severity::High,
-        title: "One target is better at one percentile and worse at a higher one".to_owned(),
-        evidence: Vec::new(),
-        consequence: "A headline with one of them says what its author likes; show the whole curve.".to_owned(),
-    };
+    let mut crosses = DETECTOR.finding(
+        "curves-cross",
+        Severity::High,
+        "One target is better at one percentile and worse at a higher one",
+        "A headline with one of them says what its author likes; show the whole curve.",
+    );
     let curves = published(scene).into_iter().chain(measured(scene)).filter(|(_, targets)| targets.len() > 1);
     let mut looked = 0;
     for ((file, step), targets) in curves {

@@ -3,7 +3,7 @@
 use runlog::columns;
 
 use super::scene::{carries_messages, connections_max, grouped, is_loopback};
-use super::{Detector, Finding, Looked, Proof, Scene, Severity};
+use super::{Detector, Looked, Proof, Scene, Severity};
 use crate::reading::Reading;
 
 pub(super) const DETECTOR: Detector = Detector {
@@ -14,17 +14,13 @@ pub(super) const DETECTOR: Detector = Detector {
 };
 
 fn look(scene: &Scene) -> Looked {
-    let mut differs = Finding {
-        flaw: DETECTOR.flaw,
-        code: "idle-traffic-differs",
-        severity: Severity::Medium,
-        title: "Idle connections cause much more traffic against one target than against the other".to_owned(),
-        evidence: Vec::new(),
-        consequence:
-            "One side answers probes that the other does not have; memory, context switches and latencies of \"idle\" \
-                      are not of the same state."
-                .to_owned(),
-    };
+    let mut differs = DETECTOR.finding(
+        "idle-traffic-differs",
+        Severity::Medium,
+        "Idle connections cause much more traffic against one target than against the other",
+        "One side answers probes that the other does not have; memory, context switches and latencies of \"idle\" \
+                      are not of the same state.",
+    );
     let mut looked = 0;
     for runs in scene.contested() {
         let rates: Vec<(&Reading, f64)> = runs

@@ -2,7 +2,7 @@
 
 use runlog::{ProbeSummary, Role, Summary};
 
-use super::{Detector, Finding, Looked, Proof, Scene, Severity};
+use super::{Detector, Looked, Proof, Scene, Severity};
 use crate::reading::Reading;
 
 pub(super) const DETECTOR: Detector = Detector {
@@ -13,14 +13,7 @@ pub(super) const DETECTOR: Detector = Detector {
 };
 
 fn look(scene: &Scene) -> Looked {
-    let finding = |code, severity, title: &str, consequence: &str| Finding {
-        flaw: DETECTOR.flaw,
-        code,
-        severity,
-        title: title.to_owned(),
-        evidence: Vec::new(),
-        consequence: consequence.to_owned(),
-    };
+    let finding = |code, severity, title: &str, consequence: &str| DETECTOR.finding(code, severity, title, consequence);
     let mut omission = finding(
         "coordinated-omission",
         Severity::Medium,

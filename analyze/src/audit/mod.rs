@@ -35,6 +35,7 @@ use runlog::Run;
 use serde::Serialize;
 
 pub use self::scene::Scene;
+pub(crate) use self::subscribers::bare_acknowledgements;
 use crate::claims::{ClaimsFile, Evidence};
 
 /// What the data of some runs shows, flaw by flaw.
@@ -170,6 +171,20 @@ struct Detector {
     /// What is missing where the detector has nothing to look at.
     needs: &'static str,
     look: fn(&Scene) -> Looked,
+}
+
+impl Detector {
+    /// A finding of this flaw that has no evidence yet.
+    fn finding(&self, code: &'static str, severity: Severity, title: &str, consequence: &str) -> Finding {
+        Finding {
+            flaw: self.flaw,
+            code,
+            severity,
+            title: title.to_owned(),
+            evidence: Vec::new(),
+            consequence: consequence.to_owned(),
+        }
+    }
 }
 
 /// What a detector looked at, and what it found.

@@ -3,7 +3,7 @@
 use runlog::columns;
 
 use super::scene::grouped;
-use super::{Detector, Finding, Looked, Proof, Scene, Severity};
+use super::{Detector, Looked, Proof, Scene, Severity};
 use crate::reading::Reading;
 use crate::series::Series;
 
@@ -15,17 +15,13 @@ pub(super) const DETECTOR: Detector = Detector {
 };
 
 fn look(scene: &Scene) -> Looked {
-    let mut behind = Finding {
-        flaw: DETECTOR.flaw,
-        code: "offered-less",
-        severity: Severity::High,
-        title: "Publishers sent less than was asked of them".to_owned(),
-        evidence: Vec::new(),
-        consequence:
-            "Publishers that wait for the broker offer what it takes: the load differs between targets, and latency \
-                      leaves out the waiting."
-                .to_owned(),
-    };
+    let mut behind = DETECTOR.finding(
+        "offered-less",
+        Severity::High,
+        "Publishers sent less than was asked of them",
+        "Publishers that wait for the broker offer what it takes: the load differs between targets, and latency \
+                      leaves out the waiting.",
+    );
     let mut looked = 0;
     for (reading, load) in scene.all_loads() {
         let Some(publish) = &load.publish else { continue };
@@ -40,6 +36,39 @@ fn look(scene: &Scene) -> Looked {
                 if load.generator_limited { "; the generator could not keep its plan" } else { "" }
             );
             behind.evidence.push(Proof::new(reading.run.summary_path().display().to_string(), text));
+        }
+    }
+    let mut unanswered = DETECTOR.finding(
+        "acks-missing",
+        Severity::High,
+        "Messages that ask for an acknowledgement got none",
+        "The broker did not take responsibility for them, whatever it delivered.",
+    );
+    let mut lost = DETECTOR.finding(
+        "messages-lost",
+        Severity::High,
+        "Messages were sent and did not arrive",
+        "The rate of what arrived belongs to a lower load than the one that was sent.",
+    );
+    for (reading, load) in scene.all_loads() {
+        let file = || reading.run.summary_path().display().to_string();
+        let asks =
+            reading.run.meta.as_ref().and_then(|meta| meta.config.get("qos")?.as_u64()).is_some_and(|qos| qos > 0);
+        if let Some(publish) =
+            load.publish.as_ref().filter(|publish| asks && (publish.acked as f64) < SHARE_MIN * publish.written as f64)
+        {
+            let text = format!("{} of {} acknowledged", grouped(publish.acked as f64), grouped(publish.written as f64));
+            unanswered.evidence.push(Proof::new(file(), text));
+        }
+        if let Some(receive) = load.receive.as_ref().filter(|receive| receive.lost > 0) {
+            let due = (receive.delivered + receive.lost) as f64;
+            let text = format!(
+                "{} of {} messages ({:.2} %) did not arrive",
+                grouped(receive.lost as f64),
+                grouped(due),
+                100.0 * receive.lost as f64 / due
+            );
+            lost.evidence.push(Proof::new(file(), text));
         }
     }
     for (reading, series) in scene.loaded() {
@@ -59,7 +88,7 @@ fn look(scene: &Scene) -> Looked {
             }
         }
     }
-    Looked::new(looked, [behind])
+    Looked::new(looked, [behind, unanswered, lost])
 }
 
 /// No more PUBLISH packets of this payload than these can have come in: bytes without the headers of the frames, over the

@@ -3,7 +3,7 @@
 use runlog::columns;
 
 use super::scene::is_loopback;
-use super::{Detector, Finding, Looked, Proof, Scene, Severity};
+use super::{Detector, Looked, Proof, Scene, Severity};
 
 pub(super) const DETECTOR: Detector = Detector {
     flaw: "F14",
@@ -13,17 +13,13 @@ pub(super) const DETECTOR: Detector = Detector {
 };
 
 fn look(scene: &Scene) -> Looked {
-    let mut buffers = Finding {
-        flaw: DETECTOR.flaw,
-        code: "packets-are-buffers",
-        severity: Severity::Medium,
-        title: "What is called packets is larger than a packet can be".to_owned(),
-        evidence: Vec::new(),
-        consequence:
-            "With segmentation offload one count stands for several packets, how many depends on how the broker \
-                      writes: fewer of them can be more traffic. Use TCP segments."
-                .to_owned(),
-    };
+    let mut buffers = DETECTOR.finding(
+        "packets-are-buffers",
+        Severity::Medium,
+        "What is called packets is larger than a packet can be",
+        "With segmentation offload one count stands for several packets, how many depends on how the broker \
+                      writes: fewer of them can be more traffic. Use TCP segments.",
+    );
     let wired = || scene.loaded().filter(|(_, series)| !is_loopback(series));
     for (reading, series) in wired() {
         let rate = |name| series.rate_over(name, reading.plateau.clone());

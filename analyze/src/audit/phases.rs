@@ -1,7 +1,7 @@
 //! F21: no phase marks, and the ramp inside the run.
 
 use super::scene::{connections, connections_max, grouped, never_measured};
-use super::{Detector, Finding, Looked, Proof, Scene, Severity};
+use super::{Detector, Looked, Proof, Scene, Severity};
 
 pub(super) const DETECTOR: Detector = Detector {
     flaw: "F21",
@@ -11,17 +11,13 @@ pub(super) const DETECTOR: Detector = Detector {
 };
 
 fn look(scene: &Scene) -> Looked {
-    let mut ramp = Finding {
-        flaw: DETECTOR.flaw,
-        code: "ramp-in-run",
-        severity: Severity::Medium,
-        title: "Clients were still connecting in the run, and no mark says where the ramp ends".to_owned(),
-        evidence: Vec::new(),
-        consequence:
-            "A window that is cut by rows or percent contains part of the ramp in one run and not in another; \
-                      samplers that are started by hand begin at different stages of it."
-                .to_owned(),
-    };
+    let mut ramp = DETECTOR.finding(
+        "ramp-in-run",
+        Severity::Medium,
+        "Clients were still connecting in the run, and no mark says where the ramp ends",
+        "A window that is cut by rows or percent contains part of the ramp in one run and not in another; \
+                      samplers that are started by hand begin at different stages of it.",
+    );
     let connected = || scene.brokers().filter(|(_, series)| connections_max(series) >= CONNECTIONS_MIN);
     for (reading, series) in connected().filter(|(reading, _)| reading.measured.is_none() && !never_measured(reading)) {
         let (levels, times, most) = (connections(series), series.interval_times_s(), connections_max(series));

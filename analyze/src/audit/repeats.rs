@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::scene::experiment;
-use super::{Detector, Finding, Looked, Proof, Scene, Severity};
+use super::{Detector, Looked, Proof, Scene, Severity};
 use crate::reading::Reading;
 use crate::stats::estimate::INTERVAL_REPEATS_MIN;
 
@@ -15,14 +15,7 @@ pub(super) const DETECTOR: Detector = Detector {
 };
 
 fn look(scene: &Scene) -> Looked {
-    let finding = |code, severity, title: &str, consequence: &str| Finding {
-        flaw: DETECTOR.flaw,
-        code,
-        severity,
-        title: title.to_owned(),
-        evidence: Vec::new(),
-        consequence: consequence.to_owned(),
-    };
+    let finding = |code, severity, title: &str, consequence: &str| DETECTOR.finding(code, severity, title, consequence);
     let mut single = finding(
         "single-run",
         Severity::Medium,

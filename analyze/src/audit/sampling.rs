@@ -3,7 +3,7 @@
 use runlog::{Summary, columns};
 
 use super::scene::{connections_max, grouped};
-use super::{Detector, Finding, Looked, Proof, Scene, Severity};
+use super::{Detector, Looked, Proof, Scene, Severity};
 use crate::reading::Reading;
 use crate::series::Series;
 use crate::stats::median;
@@ -16,16 +16,14 @@ pub(super) const DETECTOR: Detector = Detector {
 };
 
 fn look(scene: &Scene) -> Looked {
-    let finding = |code, title: &str| Finding {
-        flaw: DETECTOR.flaw,
-        code,
-        severity: Severity::Medium,
-        title: title.to_owned(),
-        evidence: Vec::new(),
-        consequence:
+    let finding = |code, title: &str| {
+        DETECTOR.finding(
+            code,
+            Severity::Medium,
+            title,
             "The sampler took CPU from what it measured, more of it the more connections there were, and the samples \
-                      are fewer than the table lets believe."
-                .to_owned(),
+                      are fewer than the table lets believe.",
+        )
     };
     let mut stretched = finding("period-stretched", "The period of sampling is longer than asked for");
     let mut costly = finding("collector-costly", "The collector itself used much CPU");

@@ -1,10 +1,10 @@
-//! F5: memory that grows as long as the load lasts.
+//! F5: memory that grows as long as the load lasts, and rates that drift meanwhile.
 
 use std::ops::Range;
 
 use runlog::columns;
 
-use super::{Detector, Finding, Looked, Proof, Scene, Severity};
+use super::{Detector, Looked, Proof, Scene, Severity};
 use crate::reading::Reading;
 use crate::series::Series;
 use crate::stats::{Line, Trend, median};
@@ -17,19 +17,26 @@ pub(super) const DETECTOR: Detector = Detector {
 };
 
 fn look(scene: &Scene) -> Looked {
-    let finding = |code, severity, title: &str| Finding {
-        flaw: DETECTOR.flaw,
-        code,
-        severity,
-        title: title.to_owned(),
-        evidence: Vec::new(),
-        consequence:
+    let finding = |code, severity, title: &str| {
+        DETECTOR.finding(
+            code,
+            severity,
+            title,
             "The state is not one that lasts: what is measured is how fast a buffer fills, and the run ends before \
-                      it is full. A rate is sustained only where memory is flat."
-                .to_owned(),
+                      it is full. A rate is sustained only where memory is flat.",
+        )
     };
     let mut grows = finding("memory-grows", Severity::High, "Memory grows throughout, by more than half of itself");
     let mut drifts = finding("memory-drifts", Severity::Medium, "Memory grows throughout");
+    let mut slips = DETECTOR.finding(
+        "rate-drifts",
+        Severity::Medium,
+        "What the broker sends rises or falls throughout",
+        "There is no one rate to be stated: a longer or a later window gives another.",
+    );
+    for (reading, series) in scene.loaded().filter(|(reading, _)| !super::scene::never_measured(reading)) {
+        slips.evidence.extend(slip(reading, series));
+    }
     let mut looked = 0;
     for (reading, series) in scene.brokers().filter(|(reading, _)| !super::scene::never_measured(reading)) {
         let rows = if reading.is_loaded { reading.plateau.clone() } else { 0..series.intervals.len() };
@@ -41,7 +48,27 @@ fn look(scene: &Scene) -> Looked {
         let finding = if growth.by_mib > 0.5 * growth.median_mib { &mut grows } else { &mut drifts };
         finding.evidence.push(growth.proof(reading));
     }
-    Looked::new(looked, [grows, drifts])
+    Looked::new(looked, [grows, drifts, slips])
+}
+
+/// A trend of what is sent that makes a difference over the window.
+fn slip(reading: &Reading, series: &Series) -> Option<Proof> {
+    let (rates, times) = (series.rates(columns::TX_BYTES)?, series.interval_times_s());
+    let rows = reading.plateau.clone();
+    let (times, rates) = (times.get(rows.clone())?, rates.get(rows)?);
+    let known: Vec<f64> = rates.iter().copied().filter(|rate| rate.is_finite()).collect();
+    let (usual, trend) = (median(&known).filter(|_| known.len() >= SAMPLES_MIN)?, Trend::of(times, rates)?);
+    let (begin_s, end_s) = (*times.first()?, *times.last()?);
+    let by = trend.slope * (end_s - begin_s) / usual;
+    (trend.is_there() && by.abs() >= SLIP_MIN).then(|| {
+        let text = format!(
+            "bytes sent change by {:+.0} % from {begin_s:.0} s to {end_s:.0} s (median {:.1} MiB/s, tau {:+.2})",
+            100.0 * by,
+            usual / (1024.0 * 1024.0),
+            trend.tau
+        );
+        Proof::new(reading.raw_file(), text).at(reading, begin_s)
+    })
 }
 
 /// How memory went over some rows.
@@ -109,4 +136,6 @@ const SAMPLES_MIN: usize = 20;
 const GROWTH_MIB_MIN: f64 = 8.0;
 /// Share of the median; below it an hour's run would still be the same state.
 const GROWTH_SHARE_MIN: f64 = 0.03;
+/// Share of the median rate that a drift makes over the window; equal runs differ by half of it.
+const SLIP_MIN: f64 = 0.1;
 const MIB_IN_MB: f64 = 1.048_576;

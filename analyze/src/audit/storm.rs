@@ -1,7 +1,7 @@
 //! F18: many connections, and nothing about how they came to be.
 
 use super::scene::{connections, connections_max, grouped};
-use super::{Detector, Finding, Looked, Proof, Scene, Severity};
+use super::{Detector, Looked, Proof, Scene, Severity};
 
 pub(super) const DETECTOR: Detector = Detector {
     flaw: "F18",
@@ -11,17 +11,13 @@ pub(super) const DETECTOR: Detector = Detector {
 };
 
 fn look(scene: &Scene) -> Looked {
-    let mut unknown = Finding {
-        flaw: DETECTOR.flaw,
-        code: "no-connect-figures",
-        severity: Severity::Medium,
-        title: "Many connections are shown, and nothing of how they were made".to_owned(),
-        evidence: Vec::new(),
-        consequence:
-            "Holding connections is the easy part; how fast they come, how long each waits for its CONNACK and how \
-                      many fail is what an outage asks for."
-                .to_owned(),
-    };
+    let mut unknown = DETECTOR.finding(
+        "no-connect-figures",
+        Severity::Medium,
+        "Many connections are shown, and nothing of how they were made",
+        "Holding connections is the easy part; how fast they come, how long each waits for its CONNACK and how \
+                      many fail is what an outage asks for.",
+    );
     let crowded = || scene.brokers().filter(|(_, series)| connections_max(series) >= CONNECTIONS_MIN);
     for (reading, series) in crowded() {
         if scene.loads(reading).iter().any(|(_, load)| load.connect.attempted > 0) {

@@ -5,7 +5,7 @@ use std::ops::Range;
 use runlog::columns;
 
 use super::scene::{bytes_per_packet, connections_max, grouped, is_loopback};
-use super::{Detector, Finding, Looked, Proof, Scene, Severity};
+use super::{Detector, Looked, Proof, Scene, Severity};
 use crate::reading::Reading;
 use crate::series::Series;
 
@@ -15,14 +15,7 @@ pub(super) const DETECTOR: Detector =
 fn look(scene: &Scene) -> Looked {
     let consequence = "A comparison with such a point compares deliveries with nothing. It is a failed point, not a small \
                        number.";
-    let finding = |code, title: &str| Finding {
-        flaw: DETECTOR.flaw,
-        code,
-        severity: Severity::High,
-        title: title.to_owned(),
-        evidence: Vec::new(),
-        consequence: consequence.to_owned(),
-    };
+    let finding = |code, title: &str| DETECTOR.finding(code, Severity::High, title, consequence);
     let mut acks =
         finding("only-acknowledgements", "The broker sends nothing but bare acknowledgements for a long time");
     for (reading, series) in scene.loaded().filter(|(_, series)| !is_loopback(series)) {
@@ -85,18 +78,9 @@ fn look(scene: &Scene) -> Looked {
 
 /// The longest stretch in which what is sent is as small as a bare acknowledgement while messages come in.
 fn bare_stretch(reading: &Reading, series: &Series) -> Option<Proof> {
-    let sent = bytes_per_packet(series, columns::TX_BYTES, columns::TX_PACKETS);
-    let received = bytes_per_packet(series, columns::RX_BYTES, columns::RX_PACKETS);
-    let rate = series.rates(columns::TX_PACKETS)?;
-    let is_bare = |row: usize| {
-        sent[row] <= BARE_BYTES_MAX && received[row] >= MESSAGE_BYTES_MIN && rate[row] >= PACKETS_PER_S_MIN
-    };
-    let stretch = longest((0..sent.len()).map(is_bare));
+    let stretch = bare_rows(series)?;
     let times = series.interval_times_s();
-    let (begin, end) = (*times.get(stretch.start)?, *times.get(stretch.end.checked_sub(1)?)?);
-    if end - begin < STRETCH_S_MIN {
-        return None;
-    }
+    let (begin, end) = (times[stretch.start], times[stretch.end - 1]);
     let of = |bytes: &str, packets: &str| {
         Some(series.rate_over(bytes, stretch.clone())? / series.rate_over(packets, stretch.clone())?)
     };
@@ -106,6 +90,29 @@ fn bare_stretch(reading: &Reading, series: &Series) -> Option<Proof> {
         of(columns::RX_BYTES, columns::RX_PACKETS)?
     );
     Some(Proof::new(reading.raw_file(), text).at(reading, begin))
+}
+
+/// Begin and end of that stretch, s since the first sample; `None` on a loopback, whose packets have any size.
+pub(crate) fn bare_acknowledgements(series: &Series) -> Option<(f64, f64)> {
+    let stretch = bare_rows(series).filter(|_| !is_loopback(series))?;
+    let times = series.interval_times_s();
+    Some((times[stretch.start], times[stretch.end - 1]))
+}
+
+/// The intervals of that stretch, where it lasts.
+fn bare_rows(series: &Series) -> Option<Range<usize>> {
+    let sent = bytes_per_packet(series, columns::TX_BYTES, columns::TX_PACKETS);
+    let received = bytes_per_packet(series, columns::RX_BYTES, columns::RX_PACKETS);
+    let rate = series.rates(columns::TX_PACKETS)?;
+    // A file may lack one of the columns.
+    let rows = sent.len().min(received.len());
+    let is_bare = |row: usize| {
+        sent[row] <= BARE_BYTES_MAX && received[row] >= MESSAGE_BYTES_MIN && rate[row] >= PACKETS_PER_S_MIN
+    };
+    let stretch = longest((0..rows).map(is_bare));
+    let times = series.interval_times_s();
+    let (begin, end) = (*times.get(stretch.start)?, *times.get(stretch.end.checked_sub(1)?)?);
+    (end - begin >= STRETCH_S_MIN).then_some(stretch)
 }
 
 /// The longest run of true values, as rows.

@@ -2,7 +2,7 @@
 
 use runlog::columns;
 
-use super::{Detector, Finding, Looked, Proof, Scene, Severity};
+use super::{Detector, Looked, Proof, Scene, Severity};
 use crate::claims::{Rule, Verdict};
 use crate::reading::Reading;
 use crate::series::Series;
@@ -11,29 +11,22 @@ pub(super) const DETECTOR: Detector =
     Detector { flaw: "F2", title: "Figures depend on the window, or a table mixes two", needs: "runs with load", look };
 
 fn look(scene: &Scene) -> Looked {
-    let mut sensitive = Finding {
-        flaw: DETECTOR.flaw,
-        code: "window-sensitive",
-        severity: Severity::Medium,
-        title: "Another window gives another figure".to_owned(),
-        evidence: Vec::new(),
-        consequence:
-            "Whoever chooses the window chooses the figure; a figure needs its window and its sensitivity beside it."
-                .to_owned(),
-    };
+    let mut sensitive = DETECTOR.finding(
+        "window-sensitive",
+        Severity::Medium,
+        "Another window gives another figure",
+        "Whoever chooses the window chooses the figure; a figure needs its window and its sensitivity beside it.",
+    );
     for (reading, series) in scene.loaded() {
         let text = if reading.is_published() { by_rules(reading) } else { by_shift(reading, series) };
         sensitive.evidence.extend(text.map(|text| Proof::new(reading.raw_file(), text)));
     }
-    let mut mix = Finding {
-        flaw: DETECTOR.flaw,
-        code: "rule-mix",
-        severity: Severity::High,
-        title: "A published figure is not what the stated window rule gives, but what another one gives".to_owned(),
-        evidence: Vec::new(),
-        consequence: "Rows of one table that come from different windows cannot be compared with each other."
-            .to_owned(),
-    };
+    let mut mix = DETECTOR.finding(
+        "rule-mix",
+        Severity::High,
+        "A published figure is not what the stated window rule gives, but what another one gives",
+        "Rows of one table that come from different windows cannot be compared with each other.",
+    );
     for (file, judged) in scene.published.iter().zip(&scene.judged) {
         for (claim, judged) in file.claims.iter().zip(judged) {
             let Some(expression) = claim.expression.as_ref().filter(|_| claim.value != 0.0) else { continue };

@@ -78,7 +78,7 @@ fn order_of_directories_changes_nothing() {
 #[test]
 fn one_flaw_at_a_time() {
     type Change = fn(&mut Host);
-    let cases: [(&str, Change); 18] = [
+    let cases: [(&str, Change); 19] = [
         ("whole-second-stamps", |host| host.period_s = 1.1),
         ("bias-differs", |host| host.period_s = if is_b(host) { 1.1 } else { 1.0 }),
         ("window-sensitive", |host| host.messages_per_s = |s| if s < 255.0 { [50e3; 2] } else { [20e3; 2] }),
@@ -119,6 +119,7 @@ fn one_flaw_at_a_time() {
         }),
         ("packets-are-buffers", |host| host.packet_bytes = |_| [300.0, 3000.0]),
         ("sampling-gap", |host| host.gap_s = 30.0),
+        ("rate-drifts", |host| host.messages_per_s = |s| [50e3, 50e3 + 60.0 * s]),
         ("ramp-in-run", |host| host.connections = |s| (s * 100.0).min(5e3)),
     ];
     let clean = audit_of(&pair(|_| {}).1, &[]);
@@ -201,12 +202,14 @@ fn what_load_tools_and_probers_say() {
         ok: true,
         clients: 10,
         connect: ConnectSummary { attempted: 10, succeeded: 10, ..ConnectSummary::default() },
-        publish: Some(PublishSummary { offered: 1000, written: 1000, ..PublishSummary::default() }),
+        publish: Some(PublishSummary { offered: 1000, written: 1000, acked: 1000, ..PublishSummary::default() }),
         receive: Some(ReceiveSummary { delivered: 1000, ..ReceiveSummary::default() }),
         ..LoadSummary::default()
     };
     type Change = fn(&mut LoadSummary);
-    let cases: [(&str, Change); 5] = [
+    let cases: [(&str, Change); 7] = [
+        ("messages-lost", |s| s.receive.as_mut().unwrap().lost = 3),
+        ("acks-missing", |s| s.publish.as_mut().unwrap().acked = 900),
         ("connections-lost", |s| {
             s.disconnected = DisconnectSummary { total: 2, by_reason: [("ECONNRESET".to_owned(), 2)].into() };
         }),
@@ -262,6 +265,96 @@ fn a_run_of_our_own_tools_has_few_flaws() {
     for flaw in ["F1", "F2", "F3", "F4", "F6", "F7", "F8", "F9", "F11", "F12", "F13", "F15", "F16", "F21"] {
         assert!(clean.contains(&flaw), "{flaw} was not looked for or was found: {audit:#?}");
     }
+}
+
+/// What only our own collector records: the broker's processes, the canary, the load tool's threads.
+#[test]
+fn what_the_collector_saw() {
+    let home = tempfile::tempdir().unwrap();
+    let to = home.path().join("quickstart");
+    ["ours-1", "mosquitto-1"].iter().for_each(|target| tree::copy_step(target, "nn-q0", &to));
+    let found = || codes_of(&model::discover(home.path()), &[]);
+    let clean = found();
+    let broker = fs::read_dir(to.join("ours-1")).unwrap().map(|entry| entry.unwrap().path());
+    let broker = broker.into_iter().find(|path| path.join("raw.csv").exists()).unwrap();
+    let raw = fs::read_to_string(broker.join("raw.csv")).unwrap();
+    let with = |column: &str, value: &str| {
+        let at = raw.lines().next().unwrap().split(',').position(|name| name == column).unwrap();
+        let changed = raw.lines().enumerate().map(|(row, line)| {
+            let mut cells: Vec<&str> = line.split(',').collect();
+            if row == 14 {
+                cells[at] = value;
+            }
+            cells.join(",") + "\n"
+        });
+        fs::write(broker.join("raw.csv"), changed.collect::<String>()).unwrap();
+        found()
+    };
+    for (code, column, value) in [
+        ("broker-gone", "proc_count", "0"),
+        ("broker-gone", "cgroup_oom_kills", "1"),
+        ("canary-late", "canary_late_us_max", "1500000"),
+    ] {
+        assert!(!clean.contains(&code.to_owned()), "{clean:?}");
+        assert!(with(column, value).contains(&code.to_owned()), "{code} was not found by {column}");
+    }
+    fs::write(broker.join("raw.csv"), &raw).unwrap();
+
+    let (begin, step) = (first_stamp(&raw), 250_000_000);
+    let lines = |of: &dyn Fn(u64) -> String| (0..=20).map(of).collect::<String>();
+    let row =
+        |tick: u64, pid: u64, name: &str| format!("{},{pid},{name},0,0,0,0,0,0,1,9,1000,2000\n", begin + tick * step);
+    let processes =
+        "mono_ns,pid,comm,cpu_user_us,cpu_sys_us,vol_ctxt,invol_ctxt,minflt,majflt,threads,fds,rss_kb,vsz_kb\n";
+    // The helper is there when the measure phase begins, and not any more in its second half.
+    let of = |tick| row(tick, 10, "broker") + &if tick < 13 { row(tick, 11, "helper") } else { String::new() };
+    fs::write(broker.join("processes.csv"), processes.to_owned() + &lines(&of)).unwrap();
+    let audit = audit::run(&model::discover(home.path()));
+    let gone = audit.findings.iter().find(|finding| finding.code == "broker-gone").unwrap();
+    assert!(gone.evidence[0].text.ends_with("1 of 2 processes of the broker ended: helper"), "{gone:#?}");
+    fs::remove_file(broker.join("processes.csv")).unwrap();
+
+    let publisher = fs::read_dir(to.join("ours-1")).unwrap().map(|entry| entry.unwrap().path());
+    let publisher = publisher.into_iter().find(|path| path.to_string_lossy().contains("nn-q0-pub")).unwrap();
+    let threads = |share: u64| {
+        let of = |tick: u64| format!("{},7,8,worker,{},0,0,0\n", begin + tick * step, tick * 2_500 * share);
+        let text = "mono_ns,pid,tid,comm,cpu_us,wait_us,vol_ctxt,invol_ctxt\n".to_owned() + &lines(&of);
+        fs::write(publisher.join("threads.csv"), text).unwrap();
+        found().contains(&"generator-saturated".to_owned())
+    };
+    assert!(!threads(60) && threads(98));
+}
+
+fn first_stamp(raw: &str) -> u64 {
+    let at = raw.lines().next().unwrap().split(',').position(|name| name == "mono_ns").unwrap();
+    raw.lines().nth(1).unwrap().split(',').nth(at).unwrap().parse().unwrap()
+}
+
+/// A quarter more bytes for the same messages.
+#[test]
+fn bytes_that_are_not_messages() {
+    let home = tempfile::tempdir().unwrap();
+    let to = home.path().join("quickstart");
+    for (target, bytes) in [("ours-1", 1_250_000), ("mosquitto-1", 1_000_000)] {
+        tree::copy_step(target, "nn-q0", &to);
+        for entry in fs::read_dir(to.join(target)).unwrap() {
+            let path = entry.unwrap().path().join("raw.csv");
+            let Ok(raw) = fs::read_to_string(&path) else { continue };
+            let at = raw.lines().next().unwrap().split(',').position(|name| name == "tx_bytes").unwrap();
+            let changed = raw.lines().enumerate().map(|(row, line)| {
+                let mut cells: Vec<String> = line.split(',').map(str::to_owned).collect();
+                if row > 0 {
+                    cells[at] = (bytes * row).to_string();
+                }
+                cells.join(",") + "\n"
+            });
+            fs::write(&path, changed.collect::<String>()).unwrap();
+        }
+    }
+    let audit = audit::run(&model::discover(home.path()));
+    let finding = audit.findings.iter().find(|finding| finding.code == "bytes-are-not-messages").unwrap();
+    let text = &finding.evidence[0].text;
+    assert_eq!(text, "mosquitto against ours at nn-q0: -20 % in bytes sent, +0 % in messages received");
 }
 
 #[test]

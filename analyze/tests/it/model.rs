@@ -123,8 +123,10 @@ pub(crate) fn tool_run(
 
 pub(crate) fn add_tool_run(home: &Path, role: Role, tool: &str, tag: &str, summary: &impl serde::Serialize) {
     let dir = RunDir::create(home.join(format!("{role}-{tag}-20260101T000000Z"))).unwrap();
-    let meta: Meta =
-        serde_json::from_value(json!({"tool": tool, "version": "0.1.0", "role": role, "tag": tag})).unwrap();
+    let meta: Meta = serde_json::from_value(
+        json!({"tool": tool, "version": "0.1.0", "role": role, "tag": tag, "config": {"qos": 1}}),
+    )
+    .unwrap();
     dir.write_meta(&meta).unwrap();
     dir.write_summary(summary).unwrap();
 }

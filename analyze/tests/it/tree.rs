@@ -92,7 +92,23 @@ pub(crate) fn copy(runs: &Path) -> PathBuf {
     to
 }
 
-fn copy_dir(from: &Path, to: &Path) {
+/// Copies the runs of one step of a target and repeat (`ours-1`), and what its runner noted, into the experiment `to`.
+pub(crate) fn copy_step(target: &str, step: &str, to: &Path) {
+    let (from, to) = (quickstart().join(target), to.join(target));
+    fs::create_dir_all(&to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let name = entry.file_name().into_string().unwrap();
+        if entry.file_type().unwrap().is_file() {
+            fs::copy(entry.path(), to.join(name)).unwrap();
+        } else if name.contains(&format!("-{step}-")) {
+            copy_dir(&entry.path(), &to.join(name));
+        }
+    }
+}
+
+/// Copies a directory with everything in it.
+pub(crate) fn copy_dir(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     for entry in fs::read_dir(from).unwrap() {
         let entry = entry.unwrap();
@@ -318,7 +334,9 @@ impl StepWriter<'_> {
             row.acked = if qos > 0 { row.written } else { 0 };
         });
         let sent = (rate * LOADED_S) as u64;
-        let publish = PublishSummary { offered: sent, attempted: sent, written: sent, ..PublishSummary::default() };
+        let acked = if qos > 0 { sent } else { 0 };
+        let publish =
+            PublishSummary { offered: sent, attempted: sent, written: sent, acked, ..PublishSummary::default() };
         dir.write_summary(&LoadSummary { publish: Some(publish), ..load_summary("pub", clients) }).unwrap();
     }
 
