@@ -73,7 +73,7 @@ impl Reading {
         let is_load_tool = matches!(reading.tool, Some(Summary::Load(_) | Summary::Probe(_)))
             || run.meta.as_ref().is_some_and(|meta| meta.tool != summary::COLLECTOR);
         if run.raw_path().exists() || !is_load_tool {
-            match Series::read(&run.raw_path()) {
+            match Series::of_run(run) {
                 Ok(series) => reading.take_series(series),
                 Err(error) => reading.unread.push(format!("{error:#}")),
             }

@@ -11,7 +11,7 @@ use std::path::Path;
 
 use anyhow::{Result, bail};
 use runlog::columns::{MONO_NS, TIME_UTC, WALL_NS};
-use runlog::{Warning, clock};
+use runlog::{Run, Warning, clock};
 
 use crate::stats::median;
 use crate::table::{Table, push_capped};
@@ -58,7 +58,22 @@ impl Series {
     /// # Errors
     /// Those of [`Table::read`], and a file with fewer than two rows whose time is known.
     pub fn read(path: &Path) -> Result<Self> {
-        let mut table = Table::read(path)?;
+        Self::of(Table::read(path)?)
+    }
+
+    /// Reads the samples of a run, from all its files where the one was cut.
+    ///
+    /// # Errors
+    /// As [`Series::read`].
+    pub fn of_run(run: &Run) -> Result<Self> {
+        let mut table = Table::read(&run.raw_path())?;
+        for path in &run.raw_paths()[1..] {
+            table.read_on(path)?;
+        }
+        Self::of(table)
+    }
+
+    fn of(mut table: Table) -> Result<Self> {
         let mut warnings = std::mem::take(&mut table.warnings);
         let (clock, stamps) = stamps(&table);
         let origin = stamps.iter().flatten().next().copied();
@@ -73,7 +88,7 @@ impl Series {
             bail!(
                 "{}: {} rows, and no two of them form an interval: a rate needs two samples at different times; \
                  let the tool run longer",
-                path.display(),
+                table.path().display(),
                 table.rows()
             );
         }

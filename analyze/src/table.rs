@@ -21,6 +21,8 @@ pub struct Table {
     frame: DataFrame,
     /// Line numbers, ascending, of lines that are no rows.
     dropped_lines: Vec<u64>,
+    /// Where the rows of further files of a cut run begin, and what those lines are.
+    further: Vec<(usize, PathBuf, Vec<u64>)>,
     /// What was wrong with the rest of the file.
     pub warnings: Vec<Warning>,
 }
@@ -40,11 +42,32 @@ impl Table {
             header,
             frame,
             dropped_lines: rows.dropped().to_vec(),
+            further: Vec::new(),
             warnings: rows.warnings(),
         })
     }
 
-    /// Where the table was read from.
+    /// Appends the rows of the next file of a cut run.
+    ///
+    /// # Errors
+    /// Those of [`Table::read`], and columns that are not those of the first file.
+    pub fn read_on(&mut self, path: &Path) -> Result<()> {
+        let next = Self::read(path)?;
+        if next.header != self.header {
+            bail!("{}: its columns are not those of {}, which it continues", path.display(), self.path.display());
+        }
+        self.further.push((self.rows(), next.path, next.dropped_lines));
+        self.frame.vstack_mut(&next.frame)?;
+        self.warnings.extend(next.warnings);
+        Ok(())
+    }
+
+    /// Every file that the table was read from.
+    pub fn paths(&self) -> Vec<&Path> {
+        std::iter::once(&*self.path).chain(self.further.iter().map(|(_, path, _)| &**path)).collect()
+    }
+
+    /// Where the table was read from; of several files the first.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -61,11 +84,20 @@ impl Table {
 
     /// The line of the file, counted from 1, in which a row stands.
     pub fn line(&self, row: usize) -> u64 {
+        let (_, row, dropped_lines) = self.place(row);
         let mut line = row as u64 + 2;
-        for dropped in &self.dropped_lines {
+        for dropped in dropped_lines {
             line += u64::from(*dropped <= line);
         }
         line
+    }
+
+    /// The file that a row is in, its place there, and the dropped lines of that file.
+    fn place(&self, row: usize) -> (&Path, usize, &[u64]) {
+        match self.further.iter().rfind(|(begin, ..)| *begin <= row) {
+            Some((begin, path, dropped)) => (path, row - begin, dropped),
+            None => (&self.path, row, &self.dropped_lines),
+        }
     }
 
     /// Kind of a column; text for one that nobody knows.
@@ -94,7 +126,7 @@ impl Table {
 
     /// A warning about a row of this table.
     pub fn warning(&self, row: usize, message: impl Into<String>) -> Warning {
-        Warning { file: self.path.clone(), line: Some(self.line(row)), message: message.into() }
+        Warning { file: self.place(row).0.to_owned(), line: Some(self.line(row)), message: message.into() }
     }
 }
 

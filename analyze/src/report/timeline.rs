@@ -104,7 +104,7 @@ impl Serialize for Quantity {
 impl Timeline {
     /// Reads what the point's runs sampled; `None` when nothing did.
     pub fn of(point: &Point, label: &str) -> Option<Self> {
-        let series = point.broker.as_ref().and_then(|run| Series::read(&run.raw_path()).ok());
+        let series = point.broker.as_ref().and_then(|run| Series::of_run(run).ok());
         let counters: Vec<(&Load, Vec<CounterRow>)> =
             point.loads.iter().filter_map(|load| Some((load, load.run.counters().ok()?.value))).collect();
         let first = counters.iter().filter_map(|(_, rows)| Some(rows.first()?.mono_ns)).min();

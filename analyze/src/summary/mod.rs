@@ -95,7 +95,7 @@ pub fn of_run(run: &Run) -> Result<(RunSummary, Vec<Warning>)> {
         let no_raw = vec![Doubt { code: "no-raw", message }];
         return Ok((identified(run, None, no_raw), Vec::new()));
     }
-    let series = Series::read(&raw)?;
+    let series = Series::of_run(run)?;
     let summary = of_series(run, &series)?;
     Ok((summary, series.warnings))
 }
@@ -126,7 +126,7 @@ pub fn of_series(run: &Run, series: &Series) -> Result<RunSummary> {
 /// nanoseconds, which it could not, by their true intervals.
 fn published(series: &Series) -> Result<[Window; 3]> {
     let rows = match series.clock {
-        Clock::WholeSeconds => script::rows(series.table.path())?,
+        Clock::WholeSeconds => script::rows(&series.table.paths())?,
         Clock::Monotonic => Rows::of_series(series),
     };
     let of = |rule: Rule| {

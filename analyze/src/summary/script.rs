@@ -15,34 +15,39 @@ use runlog::{clock, rows};
 
 use super::window::{Rows, needed_columns};
 
-/// Reads the rows of a raw.csv, one block at a time.
+/// Reads the rows of a raw.csv, one block at a time; of a run that was cut its files one after the other, which have the same
+/// columns.
 ///
 /// # Errors
-/// The file cannot be read.
-pub fn rows(raw: &Path) -> Result<Rows> {
-    let mut file = rows::Rows::open(raw, Damage::Keep).context(crate::table::ADVICE)?;
-    let at = |name: &str| file.columns().iter().position(|column| column == name);
-    let time = at(TIME_UTC);
-    let mut columns: Vec<Column> = needed_columns()
-        .into_iter()
-        .filter_map(|(name, is_counter)| {
-            Some(Column { name, at: at(name)?, is_counter, before: 0, values: Vec::new() })
-        })
-        .collect();
+/// A file cannot be read.
+pub fn rows(files: &[&Path]) -> Result<Rows> {
+    let mut columns: Vec<Column> = Vec::new();
     let (mut from_s, mut to_s) = (Vec::new(), Vec::new());
     let (mut first_s, mut before_s) = (None, None);
     let mut block = Block::default();
-    while file.read(&mut block)? {
-        for row in 0..block.rows() {
-            let text = time.and_then(|time| std::str::from_utf8(block.cell(row, time)).ok());
-            let Some(now_s) = text.and_then(clock::parse_utc).map(|s| s as f64) else { continue };
-            let first_s = *first_s.get_or_insert(now_s);
-            let earlier_s = before_s.replace(now_s).filter(|before_s| now_s > *before_s);
-            if let Some(earlier_s) = earlier_s {
-                from_s.push(earlier_s - first_s);
-                to_s.push(now_s - first_s);
+    for (index, raw) in files.iter().enumerate() {
+        let mut file = rows::Rows::open(raw, Damage::Keep).context(crate::table::ADVICE)?;
+        let at = |name: &str| file.columns().iter().position(|column| column == name);
+        let time = at(TIME_UTC);
+        if index == 0 {
+            let needed = needed_columns().into_iter();
+            let column =
+                |(name, is_counter)| Some(Column { name, at: at(name)?, is_counter, before: 0, values: Vec::new() });
+            columns = needed.filter_map(column).collect();
+        }
+        while file.read(&mut block)? {
+            for row in 0..block.rows() {
+                let text = time.and_then(|time| std::str::from_utf8(block.cell(row, time)).ok());
+                let Some(now_s) = text.and_then(clock::parse_utc).map(|s| s as f64) else { continue };
+                let first_s = *first_s.get_or_insert(now_s);
+                let earlier_s = before_s.replace(now_s).filter(|before_s| now_s > *before_s);
+                if let Some(earlier_s) = earlier_s {
+                    from_s.push(earlier_s - first_s);
+                    to_s.push(now_s - first_s);
+                }
+                let elapsed_s = earlier_s.map(|before_s| now_s - before_s);
+                columns.iter_mut().for_each(|column| column.take(&block, row, elapsed_s));
             }
-            columns.iter_mut().for_each(|column| column.take(&block, row, earlier_s.map(|before_s| now_s - before_s)));
         }
     }
     let values: BTreeMap<_, _> = columns.into_iter().map(|column| (column.name, column.values)).collect();
@@ -93,7 +98,7 @@ mod tests {
                     noon,1,2\n\
                     2026-01-01T00:00:06Z,95";
         std::fs::write(&path, text).unwrap();
-        let rows = rows(&path).unwrap();
+        let rows = rows(&[&path]).unwrap();
         assert_eq!(rows.to_s, [2.0, 3.0, 4.0, 5.0, 6.0]);
         assert_eq!(rows.from_s, [0.0, 2.0, 3.0, 3.0, 5.0]);
         assert_eq!(rows.values[columns::CTXT], [100.0, 100.0, -1000.0, 10.0, 5.0]);

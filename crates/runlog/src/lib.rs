@@ -35,6 +35,7 @@
 //! - [`ledger`]: who sent and who received how many messages; [`barrier`]: beginning together;
 //! - [`mod@write`]: [`RunDir`] and the writers that it hands out.
 //! - [`read`]: [`discover`] and [`Run`].
+//! - [`parts`]: runs whose file of samples was cut.
 //! - [`rows`]: reading a CSV file of any size, a block of rows at a time.
 //! - [`table`]: reading a CSV file of which any line may be damaged.
 //! - [`console`]: what emqtt_bench and loadgen print on a terminal.
@@ -52,6 +53,7 @@ pub mod ledger;
 pub mod meta;
 pub mod name;
 pub mod order;
+pub mod parts;
 pub mod read;
 pub mod rows;
 pub mod secrets;

@@ -10,6 +10,7 @@ use crate::table::Table;
 use crate::write::{self, CounterRow};
 use crate::{
     Context, Error, Event, LedgerEntry, Loaded, Meta, Result, Role, Summary, Warning, clock, columns, ledger, name,
+    parts,
 };
 
 /// Which tools wrote a run directory.
@@ -40,6 +41,8 @@ pub struct Run {
     pub meta: Option<Meta>,
     /// `meta.txt`, when there is one.
     pub guide_meta: Option<GuideMeta>,
+    /// Directories that go on where this one ends, in the order of time: the file of samples was cut.
+    pub continued: Vec<PathBuf>,
     /// What was wrong with the directory and its metadata.
     pub warnings: Vec<Warning>,
 }
@@ -47,12 +50,13 @@ pub struct Run {
 /// Walks the given directories and finds run directories in them (or that they are), in the order of their paths.
 ///
 /// A run directory is one that holds `meta.json`, `meta.txt` or `raw.csv`; nothing is looked for below it. Symbolic links
-/// below the given directories are not followed, and what was set aside ([`crate::RunDir::set_aside`]) is left out.
+/// below the given directories are not followed, and what was set aside ([`crate::RunDir::set_aside`]) is left out. Runs whose
+/// file of samples goes on in the next directory are one run, see [`crate::parts`].
 ///
 /// # Errors
 /// A given path does not exist, is no directory, or cannot be read.
 pub fn discover(roots: &[PathBuf]) -> Result<Vec<Run>> {
-    Ok(find(roots)?.into_iter().map(Run::open).collect())
+    Ok(parts::join(find(roots)?.into_iter().map(Run::open).collect()))
 }
 
 /// The paths of what [`discover`] would open, in the same order: cheap enough to look again and again while runs are made.
@@ -123,7 +127,13 @@ impl Run {
         let utc = meta.as_ref().map(|meta| meta.started_wall_ns / clock::NS_PER_S).filter(|&started| started > 0);
         let utc = utc.or_else(|| guide_meta.as_ref()?.started_s).or(named.map(|(.., utc)| utc));
         let context = meta.as_ref().and_then(|meta| meta.context.clone());
-        Run { format, role, tag: tag.unwrap_or(folder), utc, context, meta, guide_meta, warnings, path }
+        let tag = tag.unwrap_or(folder);
+        Run { format, role, tag, utc, context, meta, guide_meta, continued: Vec::new(), warnings, path }
+    }
+
+    /// The files of samples of all its directories, in the order of time.
+    pub fn raw_paths(&self) -> Vec<PathBuf> {
+        std::iter::once(self.raw_path()).chain(self.continued.iter().map(|path| raw_in(path))).collect()
     }
 
     /// Path of the file that the metadata is in: `meta.json`, or the guide's `meta.txt`.
@@ -134,8 +144,7 @@ impl Run {
     /// Path of `raw.csv`, whether it exists or not; likewise the others. Where only the guide's copy under the run's own name
     /// was kept (`raw-<run>.csv`), that of the copy.
     pub fn raw_path(&self) -> PathBuf {
-        let raw = self.path.join(write::RAW);
-        if raw.exists() { raw } else { copy_of(&self.path, write::RAW).unwrap_or(raw) }
+        raw_in(&self.path)
     }
 
     /// Path of `counters.csv`.
@@ -331,6 +340,11 @@ pub(crate) fn head_and_tail(path: &Path, bytes_max: u64) -> std::io::Result<Vec<
 
 /// No header is longer: with a hundred cores it has about 10 KiB.
 const HEAD_BYTES_MAX: u64 = 64 * 1024;
+
+fn raw_in(directory: &Path) -> PathBuf {
+    let raw = directory.join(write::RAW);
+    if raw.exists() { raw } else { copy_of(directory, write::RAW).unwrap_or(raw) }
+}
 
 fn load_meta(path: &Path, warnings: &mut Vec<Warning>) -> Option<Meta> {
     let text = match fs::read_to_string(path) {
