@@ -14,8 +14,10 @@ use runlog::{Run, Warning};
 use crate::audit::{self, Severity};
 use crate::claims::{self, ClaimsFile, Evidence};
 use crate::compare;
+use crate::console;
 use crate::rates;
 use crate::report;
+use crate::report::metric::Metric;
 use crate::report::text::Lang;
 use crate::serve;
 use crate::summary::{self, RunSummary};
@@ -62,6 +64,18 @@ enum Command {
         #[arg(long, value_enum, default_value_t = Format::Md)]
         format: Format,
     },
+    /// Show the rates over time in console logs of emqtt_bench and loadgen
+    Console {
+        /// What a terminal showed; several runs may be in one file
+        #[arg(required = true, value_name = "FILE")]
+        files: Vec<PathBuf>,
+        /// Only this counter, such as recv; may be given several times
+        #[arg(long, value_name = "NAME")]
+        counter: Vec<String>,
+        /// Form of the output; csv holds the rates over time
+        #[arg(long, value_enum, default_value_t = Format::Md)]
+        format: Format,
+    },
     /// List the flaws that the data of a benchmark shows, with evidence and consequence
     Audit {
         /// Run directories, or directories that hold some at any depth
@@ -91,13 +105,18 @@ enum Command {
     },
     /// Say how two sides differ, how sure that is, and whether they may be compared at all
     Compare {
-        /// Run directories of the first side, or a directory that holds its repeats
-        a: PathBuf,
-        /// The same for the second side
-        b: PathBuf,
-        /// Runs of one target against itself: differences within theirs are noise
+        /// Two: run directories of the first side, or a directory that holds its repeats, and the same for the second side
+        #[arg(required = true, value_name = "DIR")]
+        dirs: Vec<PathBuf>,
+        /// Compare every target in the directories with every other instead, step by step
+        #[arg(long)]
+        matrix: bool,
+        /// Runs of one target against itself (A/A): differences within theirs are noise
         #[arg(long, value_name = "DIR")]
-        control: Vec<PathBuf>,
+        noise: Vec<PathBuf>,
+        /// Only this quantity, by its key in the JSON form; may be given several times
+        #[arg(long, value_name = "KEY", value_parser = metric)]
+        metric: Vec<Metric>,
         /// Form of the output
         #[arg(long, value_enum, default_value_t = Format::Md)]
         format: Format,
@@ -166,9 +185,10 @@ fn run(arguments: Arguments) -> Result<()> {
     match arguments.command {
         Command::Rates { raw, output, compat } => run_rates(&raw, output.as_deref(), compat),
         Command::Summary { dirs, format } => run_summary(&dirs, format),
+        Command::Console { files, counter, format } => run_console(&files, &counter, format),
         Command::Audit { dirs, format, against, fail_on } => run_audit(&dirs, format, &against, fail_on),
         Command::Claims { file, dirs, format } => run_claims(&file, &dirs, format),
-        Command::Compare { a, b, control, format } => run_compare(a, b, &control, format),
+        Command::Compare { dirs, matrix, noise, metric, format } => run_compare(&dirs, matrix, &noise, &metric, format),
         Command::Report { dir, output, lang, claims, no_png } => {
             run_report(&dir, &report::Options { page: output, lang, claims, no_png })
         }
@@ -209,6 +229,34 @@ fn run_summary(dirs: &[PathBuf], format: Format) -> Result<()> {
     );
     if failed > 0 {
         bail!("{failed} of {} runs could not be read; the others are above", failed + summaries.len());
+    }
+    Ok(())
+}
+
+fn run_console(files: &[PathBuf], counters: &[String], format: Format) -> Result<()> {
+    let (mut runs, mut failed) = (Vec::new(), 0);
+    for file in files {
+        match console::read(file, counters) {
+            Ok((found, warnings)) => {
+                warn(&warnings);
+                runs.extend(found);
+            }
+            Err(error) => {
+                eprintln!("analyze: error: {error:#}");
+                failed += 1;
+            }
+        }
+    }
+    print!(
+        "{}",
+        match format {
+            Format::Md => console::markdown(&runs),
+            Format::Csv => console::csv(&runs),
+            Format::Json => serde_json::to_string_pretty(&runs)? + "\n",
+        }
+    );
+    if failed > 0 {
+        bail!("{failed} of {} files could not be used; what the others hold is above", files.len());
     }
     Ok(())
 }
@@ -257,19 +305,35 @@ fn run_claims(file: &Path, dirs: &[PathBuf], format: Format) -> Result<()> {
     Ok(())
 }
 
-fn run_compare(a: PathBuf, b: PathBuf, control: &[PathBuf], format: Format) -> Result<()> {
-    let control = if control.is_empty() { Vec::new() } else { discover(control)? };
-    let (comparisons, warnings) = compare::compare(&discover(&[a])?, &discover(&[b])?, &control)?;
+fn run_compare(dirs: &[PathBuf], matrix: bool, noise: &[PathBuf], metrics: &[Metric], format: Format) -> Result<()> {
+    let control = if noise.is_empty() { Vec::new() } else { discover(noise)? };
+    let (comparisons, warnings) = match dirs {
+        _ if matrix => compare::compare_all(discover(dirs)?, control, metrics)?,
+        [a, b] => {
+            let side = |dir: &PathBuf| discover(std::slice::from_ref(dir));
+            compare::compare(side(a)?, side(b)?, control, metrics)?
+        }
+        _ => bail!("compare takes two directories, and {} were given; --matrix takes any number", dirs.len()),
+    };
     warn(&warnings);
     print!(
         "{}",
         match format {
+            Format::Md if matrix => compare::matrix(&comparisons),
             Format::Md => compare::markdown(&comparisons),
             Format::Csv => compare::csv(&comparisons),
             Format::Json => serde_json::to_string_pretty(&comparisons)? + "\n",
         }
     );
     Ok(())
+}
+
+/// A quantity by its key.
+fn metric(key: &str) -> Result<Metric, String> {
+    let known = || Metric::ALL.into_iter();
+    known().find(|metric| metric.key() == key).ok_or_else(|| {
+        format!("no quantity has this key; there are {}", known().map(Metric::key).collect::<Vec<_>>().join(", "))
+    })
 }
 
 fn run_report(dir: &Path, options: &report::Options) -> Result<()> {

@@ -14,6 +14,7 @@
 //! - [`claims`]: `analyze claims`, published figures against runs.
 //! - [`audit`]: `analyze audit`, the flaws of a benchmark that its data shows.
 //! - [`compare`]: `analyze compare`, how two sets of runs differ.
+//! - [`console`]: `analyze console`, what a load tool printed, over time.
 //! - [`report`]: `analyze report`, an A/B experiment or any tree of runs as a page.
 //! - [`serve`]: `analyze serve`, an experiment in a browser while it runs.
 //! - [`cli`]: the command line.
@@ -22,6 +23,7 @@ pub mod audit;
 pub mod claims;
 pub mod cli;
 pub mod compare;
+pub mod console;
 pub mod phases;
 pub mod rates;
 pub mod reading;

@@ -386,7 +386,7 @@ fn run_kind(run: &Run) -> StepKind {
         Ok(Some(Summary::Load(load))) if load.mode == "conn" => StepKind::Connections,
         Ok(Some(Summary::Load(_))) => StepKind::Throughput,
         Ok(Some(Summary::Probe(_))) => StepKind::Latency,
-        _ if run.format == runlog::Format::Guide => {
+        _ if run.format == runlog::Format::Guide || run.meta.is_none() => {
             plain::kind(run.context.as_ref().map_or("", |context| context.step.as_str()))
         }
         _ => StepKind::Idle,

@@ -4,6 +4,7 @@
 //! A figure that the data does not carry is *void*, with the reason; a void is not a number and enters no mean.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use runlog::hlog::{self, LatencyInterval};
 use runlog::write::CounterRow;
@@ -41,6 +42,9 @@ pub struct Measured {
     pub warnings: Vec<Warning>,
     /// The fewest and the most established sockets in the window.
     pub estab: Option<(f64, f64)>,
+    /// Established sockets over time, from the first sample where nobody marked a phase: what is lost before the window is
+    /// missing in it. Time since the first sample, s.
+    estab_over_time: Vec<(f64, f64)>,
     /// CPU time of the broker in the measure phase and the unit in which the kernel counts it, us.
     cpu_us: Option<(f64, f64)>,
 }
@@ -88,7 +92,8 @@ impl Measured {
     fn take_loads(&mut self, point: &Point, kind: StepKind) {
         let counters: Vec<(&Load, Vec<CounterRow>)> =
             point.loads.iter().map(|load| (load, self.counters(&load.run))).collect();
-        let span = point.measured.or_else(|| loaded_span(&counters));
+        let span =
+            point.measured.or_else(|| loaded_span(counters.iter().map(|(load, rows)| (&*load.summary.mode, &**rows))));
         let Some(span) = span else { return };
         let of_mode = |mode: &'static str| counters.iter().filter(move |(load, _)| load.summary.mode == mode);
         let rate = |mode, counter: fn(&CounterRow) -> u64| {
@@ -243,32 +248,31 @@ impl Measured {
     }
 
     /// Nobody said how many clients there should be, but a number that falls while load runs is no plateau; see F3 of
-    /// `docs/methodology.md`.
+    /// `docs/methodology.md`. One role may be ten clients beside thousands, so one in a thousand is a loss.
     fn judge_connections(&mut self, kind: StepKind) {
-        let Some((least, most)) = self.estab.filter(|_| matches!(kind, StepKind::Throughput | StepKind::Connections))
-        else {
+        if !matches!(kind, StepKind::Throughput | StepKind::Connections) {
             return;
-        };
-        if least < ESTAB_SHARE_MIN * most {
-            let reason = format!("connections ranged from {least:.0} to {most:.0} while load ran: clients were lost");
-            self.failures.push(reason);
+        }
+        let most = self.estab_over_time.iter().map(|(_, level)| *level).fold(0.0, f64::max);
+        let full = self.estab_over_time.iter().position(|(_, level)| *level >= most).unwrap_or(0);
+        let after = &self.estab_over_time[full..];
+        if let Some((at_s, level)) = after.iter().find(|(_, level)| *level < ESTAB_SHARE_MIN * most) {
+            let least = after.iter().map(|(_, level)| *level).fold(most, f64::min);
+            let (minute, second) = (*at_s as u64 / 60, *at_s as u64 % 60);
+            self.failures.push(format!(
+                "lost connections while load ran: {level:.0} of {most:.0} were left at {minute}:{second:02}, {least:.0} at the least"
+            ));
         }
     }
 
     fn take_broker(&mut self, point: &Point, is_plain: bool) {
         let Some(run) = &point.broker else { return };
-        let series = match Series::read(&run.raw_path()) {
+        let series = match Series::of_run(run) {
             Ok(series) => series,
             Err(error) => return self.failures.push(format!("broker samples: {error:#}")),
         };
         self.warnings.extend(series.warnings.iter().cloned());
-        let rows = match point.measured {
-            Some(span) => series.intervals_between(span.begin_mono_ns, span.end_mono_ns),
-            None => Some(0..series.intervals.len())
-                .filter(|_| !is_plain)
-                .or_else(|| summary::loaded(&series))
-                .unwrap_or(0..series.intervals.len()),
-        };
+        let rows = broker_rows(point, &series, is_plain);
         if self.measured_s.is_none() && !rows.is_empty() {
             self.measured_s = Some(series.intervals[rows.clone()].iter().map(|interval| interval.dt_s).sum());
         }
@@ -314,6 +318,10 @@ impl Measured {
             let found = if most { levels.into_iter().reduce(f64::max) } else { median(&levels) };
             found.into_iter().for_each(|level| self.set(metric, level * scale));
         }
+        let begin = if is_plain && point.measured.is_none() { 0 } else { rows.start };
+        let levels = series.levels(columns::TCP_ESTAB).unwrap_or_default();
+        let over_time = series.interval_times_s().into_iter().zip(levels).take(rows.end).skip(begin);
+        self.estab_over_time = over_time.filter(|(_, level)| level.is_finite()).collect();
         let estab = known(columns::TCP_ESTAB);
         self.estab = estab.iter().copied().reduce(f64::min).zip(estab.iter().copied().reduce(f64::max));
         if let Some((least, _)) = self.estab {
@@ -395,9 +403,21 @@ fn config<'a>(run: &'a Run, key: &str) -> Option<&'a serde_json::Value> {
     run.meta.as_ref()?.config.get(key)
 }
 
-/// Without phase marks: the steady part of the deliveries.
-fn loaded_span(counters: &[(&Load, Vec<CounterRow>)]) -> Option<Span> {
-    let (_, rows) = counters.iter().find(|(load, _)| load.summary.mode == "sub").or(counters.first())?;
+/// The intervals of the broker's samples that figures are taken from: the measure phase; without marks all of a playbook's
+/// point, and of other runs the steady part of the load.
+pub fn broker_rows(point: &Point, series: &Series, is_plain: bool) -> Range<usize> {
+    match point.measured {
+        Some(span) => series.intervals_between(span.begin_mono_ns, span.end_mono_ns),
+        None => Some(0..series.intervals.len())
+            .filter(|_| !is_plain)
+            .or_else(|| summary::loaded(series))
+            .unwrap_or(0..series.intervals.len()),
+    }
+}
+
+/// Without phase marks: the steady part of the deliveries, from the modes and counters of the load tools.
+pub fn loaded_span<'a>(tools: impl Iterator<Item = (&'a str, &'a [CounterRow])> + Clone) -> Option<Span> {
+    let (_, rows) = tools.clone().find(|(mode, _)| *mode == "sub").or_else(|| tools.clone().next())?;
     let moved: Vec<f64> =
         rows.windows(2).map(|pair| pair[1].received.saturating_sub(pair[0].received) as f64).collect();
     let whole = (0, rows.len().checked_sub(1)?);
@@ -411,7 +431,8 @@ fn loaded_span(counters: &[(&Load, Vec<CounterRow>)]) -> Option<Span> {
     })
 }
 
-fn within(rows: &[CounterRow], span: Span) -> &[CounterRow] {
+/// The rows of a tool inside a span.
+pub fn tool_rows(rows: &[CounterRow], span: Span) -> &[CounterRow] {
     let begin = rows.partition_point(|row| row.mono_ns < span.begin_mono_ns);
     let end = rows.partition_point(|row| row.mono_ns <= span.end_mono_ns);
     &rows[begin..end.max(begin)]
@@ -419,7 +440,7 @@ fn within(rows: &[CounterRow], span: Span) -> &[CounterRow] {
 
 /// A counter's difference over the elapsed time between the first and the last row inside the span, per second.
 fn rate_within(rows: &[CounterRow], span: Span, counter: fn(&CounterRow) -> u64) -> Option<f64> {
-    let rows = within(rows, span);
+    let rows = tool_rows(rows, span);
     let (first, last) = (rows.first()?, rows.last()?);
     let elapsed_s = (last.mono_ns - first.mono_ns) as f64 * 1e-9;
     (elapsed_s > 0.0).then(|| (counter(last) as f64 - counter(first) as f64) / elapsed_s)
@@ -427,7 +448,7 @@ fn rate_within(rows: &[CounterRow], span: Span, counter: fn(&CounterRow) -> u64)
 
 /// The least level inside the span: a gauge that dipped is not made whole by its median.
 fn level_within(rows: &[CounterRow], span: Span, gauge: fn(&CounterRow) -> u64) -> Option<f64> {
-    within(rows, span).iter().map(gauge).min().map(|level| level as f64)
+    tool_rows(rows, span).iter().map(gauge).min().map(|level| level as f64)
 }
 
 /// Share of all cores' time that was not idle, percent.
@@ -455,4 +476,4 @@ const LOG_ROUNDING_NS: u64 = 2_000_000;
 const US_PER_NS: f64 = 1e-3;
 const MIB: f64 = 1_048_576.0;
 /// Below this share of the greatest number of connections, clients were lost.
-const ESTAB_SHARE_MIN: f64 = 0.98;
+const ESTAB_SHARE_MIN: f64 = 0.999;

@@ -22,7 +22,9 @@ pub fn give_contexts(experiment: &str, runs: &mut [Run]) {
         let mut context = implied(&run.tag);
         experiment.clone_into(&mut context.experiment);
         context.label = unique_label(&mut labels, &context);
-        let key = |context: &Context| (run.role, run.tag.clone(), context.label.clone(), context.repeat);
+        // Subscribers and publishers of one repeat may carry the same tag.
+        let mode = run.meta.as_ref().and_then(|meta| Some(meta.config.get("mode")?.as_str()?.to_owned()));
+        let key = |context: &Context| (run.role, run.tag.clone(), mode.clone(), context.label.clone(), context.repeat);
         while !taken.insert(key(&context)) {
             context.repeat += 1;
         }

@@ -110,6 +110,30 @@ pub fn chance_apart(n: usize, m: usize) -> f64 {
     2.0 / orders
 }
 
+/// How far two equal quantities may lie apart, by runs of one and the same.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Noise {
+    /// The difference of the means, percent.
+    pub percent: f64,
+    /// Runs of the control.
+    pub runs: usize,
+}
+
+/// The noise floor of a comparison of `a` runs with `b` runs, from a control's runs of one target: 95 of 100 differences between
+/// the means of equal sides stay below it (Student's factor, with the control's deviation). Two runs of a control have too little
+/// for that, and the difference that they showed is all that can be said. `None` for fewer, and for a mean of 0.
+pub fn noise_floor(control: &[f64], a: usize, b: usize) -> Option<Noise> {
+    let estimate = Estimate::of(control).filter(|estimate| estimate.mean != 0.0)?;
+    let share = match (estimate.n, estimate.sd?) {
+        (2, _) => (estimate.max - estimate.min) / estimate.mean.abs(),
+        (n, sd) => {
+            let runs = |count: usize| 1.0 / count.max(1) as f64;
+            student_quantile(0.975, (n - 1) as f64) * sd * (runs(a) + runs(b)).sqrt() / estimate.mean.abs()
+        }
+    };
+    Some(Noise { percent: 100.0 * share, runs: estimate.n })
+}
+
 /// The 95 % interval of the difference of the means by Welch's method.
 fn welch_interval(a: &Estimate, b: &Estimate) -> Option<(f64, f64)> {
     if a.n < INTERVAL_REPEATS_MIN || b.n < INTERVAL_REPEATS_MIN {
@@ -193,5 +217,16 @@ mod tests {
     fn percent_is_of_the_second() {
         let contrast = Contrast::between(&Estimate::of(&[150.0]).unwrap(), &Estimate::of(&[100.0]).unwrap()).unwrap();
         assert_eq!((contrast.ratio, contrast.percent), (1.5, 50.0));
+    }
+
+    /// sd 2 around 100, Student's factor for 2 degrees of freedom 4.302653 (scipy), times the root of 1/a + 1/b.
+    #[test]
+    fn noise_floor_of_a_control() {
+        let floor = |a, b| noise_floor(&[98.0, 102.0, 100.0], a, b).unwrap().percent;
+        assert!((floor(1, 1) - 4.302_653 * 2.0 * 2.0_f64.sqrt()).abs() < 1e-5, "{}", floor(1, 1));
+        assert!((floor(4, 4) - 4.302_653 * 2.0 * 0.5_f64.sqrt()).abs() < 1e-5, "{}", floor(4, 4));
+        assert_eq!(noise_floor(&[98.0, 102.0], 3, 3), Some(Noise { percent: 4.0, runs: 2 }));
+        assert_eq!(noise_floor(&[98.0], 1, 1), None);
+        assert_eq!(noise_floor(&[0.0, 0.0], 1, 1), None);
     }
 }

@@ -29,7 +29,7 @@ pub mod serial;
 pub mod trend;
 pub mod window;
 
-pub use estimate::{Contrast, Estimate, Verdict};
+pub use estimate::{Contrast, Estimate, Noise, Verdict};
 pub use fit::Line;
 pub use location::Shift;
 pub use quantile::{mean, median, quantile};

@@ -71,6 +71,75 @@ pub fn mean_inside_run(values: &[f64], seed: u64) -> Option<(f64, (f64, f64))> {
     Some((mean(values)?, interval(draws, tail)?))
 }
 
+/// Values with their counts, ascending: one interval of a histogram log.
+pub type Counted = Vec<(u64, u64)>;
+
+/// The ratio of a quantile (0 to 1) of two single runs, `a` over `b`, each given as the counts of successive intervals; whole
+/// intervals are drawn in blocks. `None` when a run has no values or the second quantile is 0; an interval from
+/// [`VALUES_MIN`] intervals with values on, and it is that of these two runs.
+pub fn quantile_ratio_inside_runs(a: &[Counted], b: &[Counted], quantile: f64, seed: u64) -> Option<Ratio> {
+    let (a, b) = (Intervals::of(a), Intervals::of(b));
+    let all = |intervals: &Intervals| intervals.quantile(0..intervals.counts.len(), quantile);
+    let ratio = ratio_of(all(&a)?, all(&b)?)?;
+    if a.counts.len().min(b.counts.len()) < VALUES_MIN {
+        return Some(Ratio { ratio, ci95: None });
+    }
+    let mut random = Random::new(seed);
+    let draw = |random: &mut Random| {
+        let of_a = a.quantile(blocks(a.counts.len(), a.block, random), quantile)?;
+        ratio_of(of_a, b.quantile(blocks(b.counts.len(), b.block, random), quantile)?)
+    };
+    let tail = expanded_tail(a.independent().min(b.independent()));
+    Some(Ratio { ratio, ci95: interval((0..QUANTILE_DRAWS).filter_map(|_| draw(&mut random)).collect(), tail) })
+}
+
+/// The intervals of a run that have values, over one list of all values that occur.
+struct Intervals {
+    values: Vec<u64>,
+    /// Place in `values` and count.
+    counts: Vec<Vec<(usize, u64)>>,
+    block: f64,
+}
+
+impl Intervals {
+    fn of(intervals: &[Counted]) -> Self {
+        let filled: Vec<&Counted> = intervals.iter().filter(|counts| counts.iter().any(|(_, n)| *n > 0)).collect();
+        let mut values: Vec<u64> = filled.iter().flat_map(|counts| counts.iter().map(|(value, _)| *value)).collect();
+        values.sort_unstable();
+        values.dedup();
+        let place = |value: &u64| values.binary_search(value).expect("the list holds every value");
+        let counts = filled.iter().map(|counts| counts.iter().map(|(value, n)| (place(value), *n)).collect()).collect();
+        let level = |counts: &&Counted| {
+            let (sum, n) = counts
+                .iter()
+                .fold((0.0, 0.0), |(sum, all), (value, n)| (sum + *value as f64 * *n as f64, all + *n as f64));
+            sum / n
+        };
+        let block = block_length(&filled.iter().map(level).collect::<Vec<_>>());
+        Self { values, counts, block }
+    }
+
+    fn independent(&self) -> usize {
+        ((self.counts.len() as f64 / self.block) as usize).max(2)
+    }
+
+    /// A quantile of the values of these intervals together, by rank.
+    fn quantile(&self, intervals: impl Iterator<Item = usize>, quantile: f64) -> Option<f64> {
+        let (mut sums, mut all) = (vec![0_u64; self.values.len()], 0);
+        for (place, n) in intervals.flat_map(|interval| &self.counts[interval]) {
+            sums[*place] += n;
+            all += n;
+        }
+        let rank = ((quantile * all as f64).ceil() as u64).max(1);
+        let mut below = 0;
+        let place = sums.iter().position(|n| {
+            below += n;
+            below >= rank
+        })?;
+        Some(self.values[place] as f64)
+    }
+}
+
 /// Mean length of a block: the autocorrelation time, and at least the cube root of the count.
 pub fn block_length(values: &[f64]) -> f64 {
     let quarter = values.len() as f64 / 4.0;
@@ -85,15 +154,19 @@ fn redrawn_mean(values: &[f64], random: &mut Random) -> f64 {
     (0..values.len()).map(|_| values[random.below(values.len())]).sum::<f64>() / values.len() as f64
 }
 
-/// Mean of as many values, drawn in blocks around the circle of the series.
+/// Mean of as many values, drawn in blocks.
 fn block_mean(values: &[f64], block: f64, random: &mut Random) -> f64 {
-    let n = values.len();
-    let (mut sum, mut at) = (0.0, random.below(n));
-    for _ in 0..n {
-        sum += values[at];
-        at = if random.unit() * block < 1.0 { random.below(n) } else { (at + 1) % n };
-    }
-    sum / n as f64
+    blocks(values.len(), block, random).map(|at| values[at]).sum::<f64>() / values.len() as f64
+}
+
+/// `n` places of a series of `n`, drawn in blocks of this mean length around its circle.
+fn blocks(n: usize, block: f64, random: &mut Random) -> impl Iterator<Item = usize> {
+    let mut next = random.below(n);
+    (0..n).map(move |_| {
+        let at = next;
+        next = if random.unit() * block < 1.0 { random.below(n) } else { (at + 1) % n };
+        at
+    })
 }
 
 /// The share to cut off at each side so that an interval from `count` values is as wide as Student's.
@@ -116,6 +189,8 @@ fn sorted(values: &[f64]) -> Vec<f64> {
 }
 
 const DRAWS: usize = 4_000;
+/// Fewer, because each adds up whole histograms; the ends of an interval then wobble by a tenth of its width.
+const QUANTILE_DRAWS: usize = 1_000;
 
 #[cfg(test)]
 mod tests {
@@ -183,5 +258,31 @@ mod tests {
     #[test]
     fn equal_values_have_an_interval_of_no_width() {
         assert_eq!(ratio_over_runs(&[2.0; 3], &[4.0; 3], 1).unwrap().ci95, Some((0.5, 0.5)));
+    }
+
+    /// The median of 40 intervals of 50 values around 200 is that over 100 of the others, times two.
+    #[test]
+    fn a_quantiles_interval_holds_the_true_ratio() {
+        let counted = |values: Vec<f64>| values.into_iter().map(|value| (value as u64, 1)).collect::<Counted>();
+        let run = |centre: f64, seed: u64| {
+            (0..40).map(|at| counted(sorted(&noise(50, centre, seed * 100 + at)))).collect::<Vec<_>>()
+        };
+        let covered = (0..40).filter(|seed| {
+            let found = quantile_ratio_inside_runs(&run(2e6, *seed), &run(1e6, 500 + seed), 0.5, 1).unwrap();
+            let (low, high) = found.ci95.unwrap();
+            low <= 2.0 && 2.0 <= high
+        });
+        assert!(covered.count() >= 34);
+    }
+
+    #[test]
+    fn a_quantile_of_counts_goes_by_rank() {
+        let run = [vec![(10, 3), (20, 1)], vec![], vec![(30, 6)]];
+        let of = |quantile| quantile_ratio_inside_runs(&run, &[vec![(1, 1)]], quantile, 1);
+        assert_eq!(of(0.3), Some(Ratio { ratio: 10.0, ci95: None }));
+        assert_eq!(of(0.4), Some(Ratio { ratio: 20.0, ci95: None }));
+        assert_eq!(of(0.5), Some(Ratio { ratio: 30.0, ci95: None }));
+        assert_eq!(quantile_ratio_inside_runs(&[], &run, 0.5, 1), None);
+        assert_eq!(quantile_ratio_inside_runs(&run, &[vec![(0, 5)]], 0.5, 1), None);
     }
 }

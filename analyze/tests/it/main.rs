@@ -4,6 +4,7 @@
 //! - `claims`: published figures against runs.
 //! - `model`: runs in the published format with one flaw at a time.
 //! - `compare`: verdicts between runs, and why some may not be compared.
+//! - `property`: what must hold for any input.
 //! - `published`: the published benchmark's data gives the published figures, by the published rules.
 //! - `rates`: both forms of rates.csv, and damaged files.
 //! - `report`: the report of an A/B experiment.
@@ -17,6 +18,7 @@ mod audit;
 mod claims;
 mod compare;
 mod model;
+mod property;
 mod published;
 mod rates;
 mod report;
