@@ -55,7 +55,7 @@ impl Worker {
 
     /// Reads from a connection before it is watched: in a storm CONNECT is mostly there already, and a client that
     /// belongs to another worker is handed over without having been registered here.
-    fn greet(&mut self, mut stream: TcpStream) {
+    pub(super) fn greet(&mut self, mut stream: TcpStream) {
         let mut buffer = std::mem::take(&mut self.read_buffer);
         match stream.read(&mut buffer) {
             Ok(0) => {}

@@ -201,6 +201,8 @@ impl Worker {
             flow.end_connection();
         }
         self.release_waiters(slot);
+        // First: its own will is not for it, if it shares a subscription with others.
+        self.note_presence(slot, false);
         match delay_s {
             Some(0) => self.publish_will(slot),
             Some(delay_s) => {
@@ -211,9 +213,8 @@ impl Worker {
         }
         match expiry_s {
             0 => self.end_session(slot),
-            u32::MAX => self.note_presence(slot, false),
+            u32::MAX => {}
             seconds => {
-                self.note_presence(slot, false);
                 let deadline_ns = self.now_ns + u64::from(seconds) * 1_000_000_000;
                 self.wheel.schedule(deadline_ns, Timer::SessionExpiry(reference, epoch));
             }

@@ -16,7 +16,8 @@
 //! - [`subscribe`] and [`retained`]: SUBSCRIBE, UNSUBSCRIBE, and what is kept for later subscribers.
 //! - [`lifecycle`]: ends: closing, wills, expiry, timers, shutdown.
 //!
-//! and what they work on: [`conn`], [`session`], [`message`], [`subscribers`], [`mail`], [`settings`], [`counters`].
+//! and what they work on: [`conn`], [`session`], [`message`], [`subscribers`], [`mail`], [`settings`], [`counters`]. For
+//! tests and for fuzzing, `stage` runs workers by hand.
 //!
 //! No async runtime, no lock per message, no knowledge of the control plane; whatever must wait is parked.
 #![allow(
@@ -40,6 +41,8 @@ mod retained;
 mod route;
 mod session;
 mod settings;
+#[cfg(fuzzing)]
+mod stage;
 mod subscribe;
 mod subscribers;
 mod worker;
@@ -47,4 +50,6 @@ mod worker;
 pub(crate) use counters::{Counters, Gauges};
 pub(crate) use crew::{Crew, CrewError};
 pub(crate) use settings::{Limits, MAX_WORKERS, Settings, SharePolicy, Spread};
+#[cfg(fuzzing)]
+pub(crate) use stage::Stage;
 pub(crate) use worker::build;

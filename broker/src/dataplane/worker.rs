@@ -194,6 +194,12 @@ impl Worker {
     /// written by [`write_out`](Self::write_out); mail is sent, because what a client learns from a packet, the other workers
     /// must know before it can act on it.
     pub(super) fn act(&mut self, events: &Events) {
+        self.collect(events);
+        self.send_mail();
+    }
+
+    /// The same without the mail.
+    pub(super) fn collect(&mut self, events: &Events) {
         self.inbox.awake();
         self.ends_left = ENDS_PER_TURN;
         self.take_mail();
@@ -204,7 +210,6 @@ impl Worker {
         self.read_readable();
         self.run_timers();
         self.close_doomed();
-        self.send_mail();
     }
 
     /// The second half.
@@ -320,14 +325,14 @@ impl Worker {
         }
     }
 
-    fn send_mail(&mut self) {
+    pub(super) fn send_mail(&mut self) {
         self.swamped = 0;
         for (outbox, peer) in self.outboxes.iter_mut().zip(&self.peers) {
             peer.send_all(&mut outbox.items, std::mem::take(&mut outbox.bytes));
         }
     }
 
-    fn gauges(&self) -> Gauges {
+    pub(super) fn gauges(&self) -> Gauges {
         Gauges {
             connections: self.conns.len() as u64,
             sessions: self.sessions.len() as u64,

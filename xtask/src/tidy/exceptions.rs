@@ -30,3 +30,9 @@ pub(super) const FOREIGN_CODECS: &[Exception] = &[Exception {
 /// Manifests that may name such a library as a normal dependency, for the code above.
 pub(super) const FOREIGN_CODEC_MANIFESTS: &[Exception] =
     &[Exception { file: "prober/Cargo.toml", reason: "prober/src/library.rs" }];
+
+/// Code of which a part is compiled that is not used there.
+pub(super) const PARTLY_USED: &[Exception] = &[Exception {
+    file: "fuzz/fuzz_targets/connections.rs",
+    reason: "the data plane is a module of a program; the target uses its workers and not its threads",
+}];

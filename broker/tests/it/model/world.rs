@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use super::ops::{Manner, Note, Terms, Wish};
+use super::ops::{Manner, Note, Terms, WillNote, Wish};
 
 /// A message as a client must receive it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,6 +13,42 @@ pub(super) struct Delivery {
     pub(super) retain: bool,
     /// Subscription identifiers, in ascending order.
     pub(super) ids: Vec<u32>,
+    /// With a Message Expiry Interval.
+    pub(super) expires: bool,
+    /// With a User Property.
+    pub(super) user: bool,
+}
+
+/// A message as it was published.
+#[derive(Clone, Debug)]
+struct Message {
+    topic: &'static str,
+    payload: String,
+    qos: u8,
+    retain: bool,
+    expires: bool,
+    user: bool,
+    /// Serial of the session that published it.
+    from: u64,
+}
+
+/// A message that one member of a group gets, whichever.
+#[derive(Debug)]
+struct Shared {
+    message: Message,
+    members: Vec<Member>,
+    /// It may have been lost, with a session that ended or with a connection at QoS 0.
+    doubtful: bool,
+}
+
+#[derive(Debug)]
+struct Member {
+    client: usize,
+    /// Of its session.
+    serial: u64,
+    wish: Wish,
+    /// A connection has ended since: it may have been sent on that.
+    reconnected: bool,
 }
 
 /// A QoS 1 or 2 message on its way to a client.
@@ -41,7 +77,8 @@ pub(super) struct Session {
     pub(super) is_v5: bool,
     pub(super) online: bool,
     pub(super) manner: Manner,
-    will: Option<(&'static str, u8)>,
+    /// Of the connection, or one that waits for the end of the session.
+    will: Option<(WillNote, String)>,
     subscriptions: BTreeMap<&'static str, Wish>,
     /// QoS 0 messages to come.
     zero: VecDeque<Delivery>,
@@ -55,32 +92,40 @@ pub(super) struct Session {
 #[derive(Debug, Default)]
 pub(super) struct World {
     pub(super) sessions: BTreeMap<usize, Session>,
-    retained: BTreeMap<&'static str, Kept>,
+    retained: BTreeMap<&'static str, Message>,
+    /// Messages for groups that nobody has received yet.
+    shared: Vec<Shared>,
     serials: u64,
 }
 
-#[derive(Debug)]
-struct Kept {
-    payload: String,
-    qos: u8,
-    /// Serial of the session that published it.
-    from: u64,
-}
-
 impl Delivery {
-    /// Whether this is what was received. A connection of 3.1.1 shows no identifiers.
+    fn new(message: &Message, granted: u8, retain: bool, ids: &[u32]) -> Self {
+        let mut ids: Vec<u32> = ids.iter().copied().filter(|id| *id != 0).collect();
+        ids.sort_unstable();
+        Self {
+            topic: message.topic.to_owned(),
+            payload: message.payload.clone(),
+            qos: message.qos.min(granted),
+            retain,
+            ids,
+            expires: message.expires,
+            user: message.user,
+        }
+    }
+
+    /// Whether this is what was received. A connection of 3.1.1 shows no properties.
     fn is(&self, got: &Self, is_v5: bool) -> bool {
-        let plain = |delivery: &Self| Self { ids: Vec::new(), ..delivery.clone() };
-        plain(self) == plain(got) && (!is_v5 || self.ids == got.ids)
+        let plain = |delivery: &Self| Self { ids: Vec::new(), expires: false, user: false, ..delivery.clone() };
+        if is_v5 { self == got } else { plain(self) == plain(got) }
     }
 }
 
 impl World {
     /// A client connects, or takes over. Returns whether there was a session to go on with.
     pub(super) fn connect(&mut self, client: usize, terms: &Terms, will_payload: &str) -> bool {
-        self.end_connection(client, true, will_payload);
+        self.end_connection(client, true);
         if terms.clean {
-            self.sessions.remove(&client);
+            self.end_session(client);
         }
         let present = self.sessions.contains_key(&client);
         self.serials += 1;
@@ -90,13 +135,18 @@ impl World {
         session.is_v5 = terms.version == conformance::wire::Version::V5;
         session.online = true;
         session.manner = Manner::Fully;
-        session.will = terms.will;
+        session.will = terms.will.map(|will| (will, will_payload.to_owned()));
         session.advance();
         present
     }
 
+    /// The session is to end with its connection.
+    pub(super) fn forget(&mut self, client: usize) {
+        self.sessions.get_mut(&client).expect("it is connected").keep = false;
+    }
+
     /// The connection ends, if there is one. `abnormally`: the will is due.
-    pub(super) fn end_connection(&mut self, client: usize, abnormally: bool, will_payload: &str) {
+    pub(super) fn end_connection(&mut self, client: usize, abnormally: bool) {
         let Some(session) = self.sessions.get_mut(&client).filter(|session| session.online) else { return };
         session.online = false;
         session.zero.clear();
@@ -105,13 +155,44 @@ impl World {
             flight.doubtful |= flight.sent && flight.id.is_none();
             (flight.sent, flight.received) = (false, false);
         }
-        let (will, serial, keep) = (session.will.take(), session.serial, session.keep);
-        if let Some((topic, qos)) = will.filter(|_| abnormally) {
-            self.route(topic, will_payload, qos, false, serial);
+        let (serial, keep) = (session.serial, session.keep);
+        session.will = session.will.take().filter(|_| abnormally);
+        // A delayed one waits for the end of the session.
+        let due = session.will.take_if(|(will, _)| !(will.delayed && keep));
+        self.note_end(serial, false);
+        if let Some(will) = due {
+            self.publish_will(will, serial);
         }
         if !keep {
-            self.sessions.remove(&client);
+            self.end_session(client);
         }
+    }
+
+    /// The session ends, if there is one; it has no connection.
+    fn end_session(&mut self, client: usize) {
+        let Some(session) = self.sessions.get_mut(&client) else { return };
+        let (will, serial) = (session.will.take(), session.serial);
+        if let Some(will) = will {
+            self.publish_will(will, serial);
+        }
+        self.sessions.remove(&client);
+        self.note_end(serial, true);
+    }
+
+    /// What was under way to a member of a group may be lost, or come again.
+    fn note_end(&mut self, serial: u64, of_session: bool) {
+        for shared in &mut self.shared {
+            let qos = shared.message.qos;
+            for member in shared.members.iter_mut().filter(|member| member.serial == serial) {
+                member.reconnected = true;
+                shared.doubtful |= of_session || qos.min(member.wish.qos) == 0;
+            }
+        }
+    }
+
+    fn publish_will(&mut self, (will, payload): (WillNote, String), from: u64) {
+        let WillNote { topic, qos, retain, .. } = will;
+        self.enter(&Message { topic, payload, qos, retain, expires: false, user: false, from });
     }
 
     /// Returns the code of SUBACK.
@@ -120,19 +201,15 @@ impl World {
         let session = sessions.get_mut(&client).expect("it is connected");
         let existed = session.subscriptions.insert(wish.filter, wish).is_some();
         let wanted = match wish.handling {
+            _ if group(wish.filter).is_some() => false,
             0 => true,
             1 => !existed,
             _ => false,
         };
         for (topic, kept) in retained.iter().filter(|(topic, _)| wanted && matches(wish.filter, topic)) {
+            debug_assert_eq!(*topic, kept.topic);
             if !(wish.no_local && kept.from == session.serial) {
-                session.replays.push(Delivery {
-                    topic: (*topic).to_owned(),
-                    payload: kept.payload.clone(),
-                    qos: kept.qos.min(wish.qos),
-                    retain: true,
-                    ids: ids(&[wish.id]),
-                });
+                session.replays.push(Delivery::new(kept, wish.qos, true, &[wish.id]));
             }
         }
         wish.qos
@@ -146,33 +223,111 @@ impl World {
 
     /// Returns whether somebody had subscribed.
     pub(super) fn publish(&mut self, client: usize, note: &Note, payload: &str) -> bool {
-        let from = self.sessions[&client].serial;
-        if note.retain && payload.is_empty() {
-            self.retained.remove(note.topic);
-        } else if note.retain {
-            self.retained.insert(note.topic, Kept { payload: payload.to_owned(), qos: note.qos, from });
-        }
-        self.route(note.topic, payload, note.qos, note.retain, from)
+        let Note { topic, qos, retain, .. } = *note;
+        let session = &self.sessions[&client];
+        let (expires, user) = (note.expires && session.is_v5, note.user && session.is_v5);
+        let from = session.serial;
+        self.enter(&Message { topic, payload: payload.to_owned(), qos, retain, expires, user, from })
     }
 
-    fn route(&mut self, topic: &str, payload: &str, qos: u8, retain: bool, from: u64) -> bool {
+    fn enter(&mut self, message: &Message) -> bool {
+        if message.retain && message.payload.is_empty() {
+            self.retained.remove(message.topic);
+        } else if message.retain {
+            self.retained.insert(message.topic, message.clone());
+        }
+        let shared = self.share(message);
+        self.route(message) || shared
+    }
+
+    fn route(&mut self, message: &Message) -> bool {
         let mut wanted = false;
         for session in self.sessions.values_mut() {
-            let own = session.serial == from;
-            let hits =
-                session.subscriptions.values().filter(|wish| matches(wish.filter, topic) && !(wish.no_local && own));
-            let hits: Vec<Wish> = hits.copied().collect();
+            let own = session.serial == message.from;
+            let fits = |wish: &&Wish| {
+                group(wish.filter).is_none() && matches(wish.filter, message.topic) && !(wish.no_local && own)
+            };
+            let hits: Vec<Wish> = session.subscriptions.values().filter(fits).copied().collect();
             let Some(granted) = hits.iter().map(|wish| wish.qos).max() else { continue };
             wanted = true;
-            session.deliver(Delivery {
-                topic: topic.to_owned(),
-                payload: payload.to_owned(),
-                qos: qos.min(granted),
-                retain: retain && hits.iter().any(|wish| wish.as_published),
-                ids: ids(&hits.iter().map(|wish| wish.id).collect::<Vec<_>>()),
-            });
+            let retain = message.retain && hits.iter().any(|wish| wish.as_published);
+            let ids: Vec<u32> = hits.iter().map(|wish| wish.id).collect();
+            session.deliver(Delivery::new(message, granted, retain, &ids));
         }
         wanted
+    }
+
+    /// Leaves the message to one member of each group, to one that is connected if there is one.
+    fn share(&mut self, message: &Message) -> bool {
+        let mut groups: BTreeMap<&str, Vec<(bool, Member)>> = BTreeMap::new();
+        for (&client, session) in &self.sessions {
+            for (&filter, &wish) in &session.subscriptions {
+                if group(filter).is_some_and(|filter| matches(filter, message.topic)) {
+                    let member = Member { client, serial: session.serial, wish, reconnected: !session.online };
+                    groups.entry(filter).or_default().push((session.online, member));
+                }
+            }
+        }
+        let wanted = !groups.is_empty();
+        for members in groups.into_values() {
+            let any_online = members.iter().any(|(online, _)| *online);
+            let members = members.into_iter().filter(|(online, _)| *online || !any_online);
+            let members: Vec<Member> = members.map(|(_, member)| member).collect();
+            let doubtful = !any_online && members.iter().any(|member| message.qos.min(member.wish.qos) == 0);
+            self.shared.push(Shared { message: message.clone(), members, doubtful });
+        }
+        wanted
+    }
+
+    /// The client has received a QoS 0 PUBLISH.
+    pub(super) fn receive_zero(&mut self, client: usize, got: &Delivery) -> Result<(), String> {
+        let session = self.sessions.get_mut(&client).expect("it is connected");
+        if session.receive_zero(got) {
+            return Ok(());
+        }
+        let wanted = session.zero.front().cloned();
+        let found = self.receive_shared(client, got, false);
+        found.map(|_| ()).ok_or_else(|| format!("wanted {wanted:?}, got {got:?}"))
+    }
+
+    /// The client has received a QoS 1 or 2 PUBLISH. Returns its place in the window.
+    pub(super) fn receive(&mut self, client: usize, got: &Delivery, id: u16, dup: bool) -> Result<usize, String> {
+        let session = self.sessions.get_mut(&client).expect("it is connected");
+        if let Some(place) = session.receive(got, id, dup)? {
+            return Ok(place);
+        }
+        let wanted = session.next_flight().map(|place| session.window[place].delivery.clone());
+        let Some(delivery) = self.receive_shared(client, got, dup) else {
+            return Err(format!("wanted {wanted:?}, got {got:?} dup {dup}"));
+        };
+        let session = self.sessions.get_mut(&client).expect("it is connected");
+        Ok(session.receive_new(delivery, id))
+    }
+
+    /// Finds what was received among the messages for groups to which the client belongs; nobody else may get it then.
+    fn receive_shared(&mut self, client: usize, got: &Delivery, dup: bool) -> Option<Delivery> {
+        let session = &self.sessions[&client];
+        let as_received = |shared: &Shared| {
+            let mut members = shared.members.iter();
+            let member = members.find(|member| member.serial == session.serial && (member.reconnected || !dup))?;
+            let retain = shared.message.retain && member.wish.as_published;
+            let delivery = Delivery::new(&shared.message, member.wish.qos, retain, &[member.wish.id]);
+            delivery.is(got, session.is_v5).then_some(delivery)
+        };
+        let (place, delivery) =
+            self.shared.iter().enumerate().find_map(|(place, shared)| Some((place, as_received(shared)?)))?;
+        self.shared.remove(place);
+        Some(delivery)
+    }
+
+    /// A message for a group of which everybody has read everything.
+    pub(super) fn missing(&self) -> Option<String> {
+        let is_here = |member: &Member| {
+            let session = self.sessions.get(&member.client);
+            session.is_some_and(|session| session.online && session.serial == member.serial)
+        };
+        let missing = self.shared.iter().find(|shared| !shared.doubtful && shared.members.iter().all(is_here));
+        missing.map(|shared| format!("{shared:?}"))
     }
 }
 
@@ -216,33 +371,30 @@ impl Session {
         }
     }
 
-    /// The client has received a QoS 0 PUBLISH: the next one, or a retained message, which may look the same but is
-    /// sent later.
-    pub(super) fn receive_zero(&mut self, got: &Delivery) -> Result<(), String> {
+    /// Whether a QoS 0 PUBLISH is the next one, or a retained message, which may look the same but is sent later.
+    fn receive_zero(&mut self, got: &Delivery) -> bool {
         if self.zero.front().is_some_and(|next| next.is(got, self.is_v5)) {
             self.zero.pop_front();
-            return Ok(());
+            return true;
         }
-        if let Some(place) = self.replays.iter().position(|replay| replay.is(got, self.is_v5)) {
-            self.replays.swap_remove(place);
-            return Ok(());
-        }
-        Err(format!("wanted {:?}, got {got:?}", self.zero.front()))
+        let place = self.replays.iter().position(|replay| replay.is(got, self.is_v5));
+        place.map(|place| self.replays.swap_remove(place)).is_some()
     }
 
-    /// The client has received a QoS 1 or 2 PUBLISH: the next one, or a retained message. Returns its place in the
-    /// window.
-    pub(super) fn receive(&mut self, got: &Delivery, id: u16, dup: bool) -> Result<usize, String> {
-        let next = self.window.iter().position(|flight| flight.sent && !flight.received && !flight.released);
-        let Some(place) = next.filter(|&place| self.window[place].delivery.is(got, self.is_v5)) else {
-            let Some(place) = self.replays.iter().position(|replay| !dup && replay.is(got, self.is_v5)) else {
-                let wanted = next.map(|place| &self.window[place].delivery);
-                return Err(format!("wanted {wanted:?}, got {got:?} dup {dup}"));
-            };
-            // Its turn in the window is that of its arrival.
-            let flight = Flight { received: true, id: Some(id), ..Flight::new(self.replays.swap_remove(place)) };
-            self.window.push(flight);
-            return Ok(self.window.len() - 1);
+    fn next_flight(&self) -> Option<usize> {
+        self.window.iter().position(|flight| flight.sent && !flight.received && !flight.released)
+    }
+
+    /// The place in the window of a QoS 1 or 2 PUBLISH that is the next one or a retained message; `None` if it is
+    /// neither.
+    fn receive(&mut self, got: &Delivery, id: u16, dup: bool) -> Result<Option<usize>, String> {
+        let next = self.next_flight().filter(|&place| self.window[place].delivery.is(got, self.is_v5));
+        let Some(place) = next else {
+            let replay = self.replays.iter().position(|replay| !dup && replay.is(got, self.is_v5));
+            return Ok(replay.map(|place| {
+                let delivery = self.replays.swap_remove(place);
+                self.receive_new(delivery, id)
+            }));
         };
         let flight = &mut self.window[place];
         match flight.id {
@@ -253,7 +405,14 @@ impl Session {
             _ => {}
         }
         (flight.id, flight.received) = (Some(id), true);
-        Ok(place)
+        Ok(Some(place))
+    }
+
+    /// A message whose turn in the window is that of its arrival.
+    fn receive_new(&mut self, delivery: Delivery, id: u16) -> usize {
+        let place = self.next_flight().unwrap_or(self.window.len());
+        self.window.insert(place, Flight { received: true, id: Some(id), ..Flight::new(delivery) });
+        place
     }
 
     /// The client has received PUBREL, which must be for a message whose PUBREC it has sent.
@@ -297,10 +456,9 @@ impl Flight {
     }
 }
 
-fn ids(ids: &[u32]) -> Vec<u32> {
-    let mut ids: Vec<u32> = ids.iter().copied().filter(|id| *id != 0).collect();
-    ids.sort_unstable();
-    ids
+/// The filter of a shared subscription.
+fn group(filter: &str) -> Option<&str> {
+    filter.strip_prefix("$share/")?.split_once('/').map(|(_, filter)| filter)
 }
 
 /// Whether a filter matches a topic without `$` (section 4.7), by the letter.
