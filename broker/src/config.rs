@@ -36,6 +36,8 @@ struct File {
     workers: Option<usize>,
     share_policy: Option<SharePolicyName>,
     spread: Option<SpreadName>,
+    check_payload_format: Option<bool>,
+    response_information: Option<String>,
     #[serde(default)]
     limits: LimitsFile,
 }
@@ -63,18 +65,24 @@ enum SpreadName {
 struct LimitsFile {
     connect_timeout_s: Option<u32>,
     max_connections: Option<usize>,
+    max_connections_per_ip: Option<u32>,
+    max_connect_rate_per_ip: Option<u32>,
+    max_sessions: Option<usize>,
     max_packet_bytes: Option<u32>,
+    max_connect_bytes: Option<u32>,
     max_client_id_bytes: Option<usize>,
     max_topic_levels: Option<usize>,
     max_subscriptions: Option<usize>,
     receive_maximum: Option<u16>,
     max_inflight: Option<u16>,
     topic_alias_maximum: Option<u16>,
+    max_outgoing_topic_aliases: Option<u16>,
     max_queued_messages: Option<usize>,
     max_queued_bytes: Option<usize>,
     max_output_bytes: Option<usize>,
     max_session_expiry_s: Option<u32>,
     max_retained: Option<usize>,
+    max_retained_bytes: Option<usize>,
     max_memory_bytes: Option<usize>,
 }
 
@@ -91,6 +99,8 @@ pub(crate) struct Config {
 
 /// What the workers need before the first client comes, and a little for it.
 const MIN_MEMORY_BYTES: usize = 16 * 1024 * 1024;
+/// More is no topic prefix.
+const MAX_RESPONSE_INFORMATION_BYTES: usize = 1_024;
 const DEFAULT_LISTEN: &str = "tcp://127.0.0.1:1883";
 
 impl Config {
@@ -123,7 +133,13 @@ impl Config {
             limits: file.limits.apply().context("section [limits]")?,
             share_policy: file.share_policy.map_or(SharePolicy::default(), SharePolicyName::meaning),
             spread: file.spread.map_or(Spread::default(), SpreadName::meaning),
+            check_payload_format: file.check_payload_format.unwrap_or(false),
+            response_information: file.response_information.unwrap_or_default(),
         };
+        let response_bytes = settings.response_information.len();
+        if response_bytes > MAX_RESPONSE_INFORMATION_BYTES {
+            bail!("response_information of {response_bytes} bytes: at most {MAX_RESPONSE_INFORMATION_BYTES}");
+        }
         Ok(Self { listen: addresses, workers, settings })
     }
 }
@@ -165,18 +181,24 @@ impl LimitsFile {
                 .connect_timeout_s
                 .map_or(default.connect_timeout, |seconds| Duration::from_secs(u64::from(seconds))),
             max_connections: self.max_connections.unwrap_or(default.max_connections),
+            max_connections_per_ip: self.max_connections_per_ip.unwrap_or(default.max_connections_per_ip),
+            max_connect_rate_per_ip: self.max_connect_rate_per_ip.unwrap_or(default.max_connect_rate_per_ip),
+            max_sessions: self.max_sessions.unwrap_or(default.max_sessions),
             max_packet_bytes: self.max_packet_bytes.unwrap_or(default.max_packet_bytes),
+            max_connect_bytes: self.max_connect_bytes.unwrap_or(default.max_connect_bytes),
             max_client_id_bytes: self.max_client_id_bytes.unwrap_or(default.max_client_id_bytes),
             max_topic_levels: self.max_topic_levels.unwrap_or(default.max_topic_levels),
             max_subscriptions: self.max_subscriptions.unwrap_or(default.max_subscriptions),
             receive_maximum: self.receive_maximum.unwrap_or(default.receive_maximum),
             max_inflight: self.max_inflight.unwrap_or(default.max_inflight),
             topic_alias_maximum: self.topic_alias_maximum.unwrap_or(default.topic_alias_maximum),
+            max_outgoing_topic_aliases: self.max_outgoing_topic_aliases.unwrap_or(default.max_outgoing_topic_aliases),
             max_queued_messages: self.max_queued_messages.unwrap_or(default.max_queued_messages),
             max_queued_bytes: self.max_queued_bytes.unwrap_or(default.max_queued_bytes),
             max_output_bytes: self.max_output_bytes.unwrap_or(default.max_output_bytes),
             max_session_expiry_s: self.max_session_expiry_s.unwrap_or(default.max_session_expiry_s),
             max_retained: self.max_retained.unwrap_or(default.max_retained),
+            max_retained_bytes: self.max_retained_bytes.unwrap_or(default.max_retained_bytes),
             max_memory_bytes: match self.max_memory_bytes.unwrap_or(0) {
                 0 => crate::memory::default_budget_bytes(),
                 bytes => bytes,
@@ -185,6 +207,7 @@ impl LimitsFile {
         let positive = [
             ("connect_timeout_s", limits.connect_timeout.as_secs() as usize),
             ("max_packet_bytes", limits.max_packet_bytes as usize),
+            ("max_connect_bytes", limits.max_connect_bytes as usize),
             ("receive_maximum", usize::from(limits.receive_maximum)),
             ("max_inflight", usize::from(limits.max_inflight)),
         ];
@@ -265,9 +288,11 @@ mod tests {
             ("workers = 0", &[], "0 workers"),
             ("", &["--listen", "127.0.0.1:1883"], "expected tcp://ADDRESS:PORT"),
             ("", &["--listen", "ftp://127.0.0.1:1883"], "scheme `ftp`"),
+            ("response_information = \"%LONG%\"", &[], "response_information of 2000 bytes"),
             ("listen = []", &[], "at least one address"),
         ] {
-            let error = format!("{:#}", with_file(text, arguments).unwrap_err());
+            let text = text.replace("%LONG%", &"x".repeat(2_000));
+            let error = format!("{:#}", with_file(&text, arguments).unwrap_err());
             assert!(error.contains(named), "{error:?} should name {named:?}");
         }
         let error = format!("{:#}", config(&["--config", "/nowhere/broker.toml"]).unwrap_err());

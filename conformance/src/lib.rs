@@ -8,7 +8,7 @@
 //! - [`client`]: one connection: sends, waits, and tells what it saw instead.
 //! - [`wire`] and [`received`]: packets as bytes, put together and taken apart by hand: no codec of the broker is used.
 //! - [`runner`]: runs cases side by side and collects their verdicts.
-//! - [`statements`]: the normative statements of both versions that concern a server.
+//! - [`statements`]: the normative statements of both versions.
 //! - [`report`]: tables in Markdown: of a run, and of which case shows which statement.
 //!
 //! The documents: *MQTT Version 3.1.1* (OASIS, 2014) and *MQTT Version 5.0* (OASIS, 2019). Statement numbers are those

@@ -70,9 +70,10 @@ pub fn statement_tables() -> String {
     for version in Version::ALL {
         let list = statements::of(version);
         let cases = list.iter().filter(|statement| statement.note.is_none()).count();
+        let client_only = list.iter().filter(|statement| statement.note == Some(statements::SIDE_OF_CLIENT)).count();
         let _ = write!(
             text,
-            "## MQTT {version}\n\n{} statements concern a server; cases show {cases} of them.\n\n\
+            "## MQTT {version}\n\n{} statements; cases show {cases} of them, {client_only} bind only clients.\n\n\
              | statement | says | shown by |\n|---|---|---|\n",
             list.len(),
         );

@@ -5,6 +5,7 @@ use std::io::{self, Read, Write};
 use mio::net::TcpStream;
 use mqtt_wire::Version;
 
+use super::alias::{Alias, SentAliases};
 use super::session::OFFLINE;
 
 /// Slot and generation of a connection; its poll token. A slot is used again, its generation is not.
@@ -50,6 +51,8 @@ pub(super) struct Conn {
     pub(super) version: Version,
     /// A PUBLISH is held back, and the socket is not read.
     pub(super) held: bool,
+    /// There is something to read, but the client first has to take what it was sent.
+    pub(super) choked: bool,
     /// In the list of connections to read from.
     pub(super) listed: bool,
     /// An event has told that the peer has closed its end: it comes after what is still to be read.
@@ -79,6 +82,8 @@ pub(super) struct V5 {
     pub(super) max_packet_bytes: u32,
     /// Topics that the client has given aliases, by alias - 1 (section 3.3.2.3.4).
     pub(super) aliases: Vec<Option<Box<str>>>,
+    /// The other way round.
+    pub(super) sent_aliases: Option<Box<SentAliases>>,
     /// Whether reason strings and user properties may be sent with any packet (section 3.1.2.11.7).
     pub(super) problem_information: bool,
 }
@@ -104,6 +109,7 @@ impl Conn {
             keep_alive: 0,
             paused: 0,
             held: false,
+            choked: false,
             state: State::AwaitingConnect,
             version: Version::V311,
             listed: false,
@@ -113,6 +119,21 @@ impl Conn {
             partial: None,
             output: None,
             v5: None,
+        }
+    }
+
+    /// How a message to the client is to name its topic.
+    pub(super) fn alias_of(&self, topic: &str) -> Alias {
+        let aliases = self.v5.as_ref().and_then(|v5| v5.sent_aliases.as_ref());
+        aliases.map_or(Alias::None, |aliases| aliases.of(topic))
+    }
+
+    /// Notes that a message was written that names its topic so.
+    pub(super) fn note_alias(&mut self, alias: Alias, topic: &str) {
+        if alias != Alias::None
+            && let Some(aliases) = self.v5.as_mut().and_then(|v5| v5.sent_aliases.as_mut())
+        {
+            aliases.sent(alias, topic);
         }
     }
 

@@ -7,7 +7,9 @@ use mqtt_wire::{
     ConnAck, Connect, DecodeError, Frame, Packet, PacketType, Properties, PropertiesBuf, Property, ReasonCode, Version,
 };
 
+use super::alias::SentAliases;
 use super::conn::{ConnRef, State, Transport, V5};
+use super::door::Entry;
 use super::mail::{Adopted, Mail};
 use super::message::{Message, MessageView};
 use super::session::{OFFLINE, Session, SessionRef, WillMessage};
@@ -37,7 +39,10 @@ impl Worker {
                 return false;
             }
         };
-        if let Err((reason, why)) = self.check(&connect) {
+        let turned_away = self.entries.get(&at.slot).and_then(|entry| entry.refusal);
+        let checked =
+            turned_away.map_or_else(|| self.check(&connect), |reason| Err((reason, "too many from this address")));
+        if let Err((reason, why)) = checked {
             tracing::debug!(client_id = connect.client_id, why, "connection refused");
             self.refuse(at, connect.version, reason, Some((why, max_packet_bytes(connect.properties))));
             return false;
@@ -57,22 +62,25 @@ impl Worker {
     /// Gives the connection to the worker that its client belongs to.
     fn hand_over(&mut self, at: ConnRef, owner: u16, bytes: &[u8]) {
         let mut conn = self.conns.remove(at.slot as usize);
+        let entry = self.take_entry(at.slot);
+        self.totals.connections.give_back(1);
         if let Err(error) = self.poll.registry().deregister(conn.transport.tcp_mut()) {
             tracing::warn!(%error, "cannot hand a connection over");
+            self.count_out(entry);
             return;
         }
         let Transport::Tcp(stream) = conn.transport;
-        self.pass_on(stream, owner, bytes);
+        self.pass_on(stream, owner, bytes, entry);
     }
 
     /// Sends a connection, with what was read from it, to the worker that its client belongs to.
-    pub(super) fn pass_on(&mut self, stream: TcpStream, owner: u16, bytes: &[u8]) {
-        self.send(owner, Mail::Adopt(Box::new(Adopted { stream, bytes: bytes.to_vec() })));
+    pub(super) fn pass_on(&mut self, stream: TcpStream, owner: u16, bytes: &[u8], entry: Entry) {
+        self.send(owner, Mail::Adopt(Box::new(Adopted { stream, entry, bytes: bytes.to_vec() })));
     }
 
     /// The worker to which a client belongs whose first bytes these are, when they say so.
     pub(super) fn owner_of_first(&self, bytes: &[u8]) -> Option<u16> {
-        let frame = Frame::split(bytes, self.settings.limits.max_packet_bytes).ok()??;
+        let frame = Frame::split(bytes, self.settings.limits.connect_bytes_max()).ok()??;
         let connect = frame.packet_type().ok().filter(|&first| first == PacketType::Connect);
         let connect = connect.and_then(|_| Connect::decode(&frame).ok())?;
         (!connect.client_id.is_empty()).then(|| self.owner(self.hash(connect.client_id)))
@@ -99,6 +107,11 @@ impl Worker {
         if connect.properties.iter().any(|property| matches!(property, Property::AuthenticationData(_))) {
             return Err((ReasonCode::PROTOCOL_ERROR, "authentication data without a method (section 3.1.2.11.10)"));
         }
+        if self.settings.check_payload_format
+            && connect.will.is_some_and(|will| !super::inbound::has_its_format(will.properties, will.payload))
+        {
+            return Err((ReasonCode::PAYLOAD_FORMAT_INVALID, "will that is said to be text and is not UTF-8"));
+        }
         if connect.will.is_some_and(|will| super::route::levels(will.topic) > limits.max_topic_levels) {
             return Err((ReasonCode::TOPIC_NAME_INVALID, "will topic with more levels than the limit"));
         }
@@ -106,7 +119,7 @@ impl Worker {
     }
 
     /// Answers a first packet that is not an acceptable CONNECT, where an answer can be understood.
-    fn refuse_undecoded(&mut self, at: ConnRef, frame: &Frame<'_>, error: DecodeError) {
+    pub(super) fn refuse_undecoded(&mut self, at: ConnRef, frame: &Frame<'_>, error: DecodeError) {
         tracing::debug!(slot = at.slot, %error, "connection rejected");
         self.counters.protocol_errors += 1;
         let level = Connect::announced_level(frame);
@@ -180,6 +193,12 @@ impl Worker {
             // A session without expiry ended with its connection.
             present = self.find_session(connect.client_id, hash);
         }
+        if present.is_none() && !self.totals.sessions.take(1, self.settings.limits.max_sessions) {
+            self.counters.refused_sessions += 1;
+            let why = ("as many sessions as there may be", max_packet_bytes(connect.properties));
+            self.refuse(at, connect.version, ReasonCode::QUOTA_EXCEEDED, Some(why));
+            return false;
+        }
         let session_present = present.is_some();
         let slot = present.unwrap_or_else(|| self.make_session(connect.client_id, hash));
         let origin = self.session_ref(slot);
@@ -236,12 +255,15 @@ impl Worker {
         let is_v5 = connect.version.has_properties();
         let expiry_s = if is_v5 || connect.clean_start { 0 } else { u32::MAX };
         let mut terms = Terms { expiry_s, keep_alive: connect.keep_alive, send_max: limits.max_inflight, v5: None };
-        let mut v5 = V5 { max_packet_bytes: 0, aliases: Vec::new(), problem_information: true };
+        let mut v5 = V5 { problem_information: true, ..V5::default() };
         for property in connect.properties.iter() {
             match property {
                 Property::SessionExpiryInterval(seconds) => terms.expiry_s = seconds,
                 Property::ReceiveMaximum(maximum) => terms.send_max = maximum.min(limits.max_inflight),
                 Property::MaximumPacketSize(bytes) => v5.max_packet_bytes = bytes,
+                Property::TopicAliasMaximum(most) => {
+                    v5.sent_aliases = SentAliases::up_to(most.min(limits.max_outgoing_topic_aliases));
+                }
                 Property::RequestProblemInformation(wanted) => v5.problem_information = wanted != 0,
                 _ => {}
             }
@@ -294,8 +316,23 @@ impl Worker {
         if terms.keep_alive != connect.keep_alive {
             push(Property::ServerKeepAlive(terms.keep_alive));
         }
+        self.add_response_information(connect, &mut list);
         debug_assert!(Properties::check(list.as_properties().as_bytes(), Carrier::ConnAck).is_ok());
         list
+    }
+
+    /// Adds what the operator has set for clients that ask for it, where it fits.
+    fn add_response_information(&self, connect: &Connect<'_>, list: &mut PropertiesBuf) {
+        let wanted = connect.properties.iter().any(|property| property == Property::RequestResponseInformation(1));
+        if self.settings.response_information.is_empty() || !wanted {
+            return;
+        }
+        let text = self.settings.response_information.replace("{client_id}", connect.client_id);
+        let with = 1 + 2 + text.len();
+        if connack_len(list) + with + 2 <= max_packet_bytes(connect.properties) {
+            // Cannot fail but for a client identifier that leaves no room in a string: then it is left out.
+            let _ = list.push(Property::ResponseInformation(&text));
+        }
     }
 
     /// Ties connection and session together.

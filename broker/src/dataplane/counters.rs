@@ -37,6 +37,12 @@ figures! {
     connect_refused,
     /// Connections closed on arrival because there were too many or memory was short.
     refused_on_arrival,
+    /// Connections refused because their address had as many as one may have.
+    refused_ip_connections,
+    /// Connections refused because their address opened them too fast.
+    refused_ip_rate,
+    /// CONNECTs refused because there were as many sessions as there may be.
+    refused_sessions,
     /// Connections closed for what the client sent.
     protocol_errors,
     /// Connections closed because the client was silent for one and a half keep-alive periods.
@@ -47,6 +53,8 @@ figures! {
     taken_over,
     /// PUBLISH packets received, repetitions of QoS 2 messages left out.
     received,
+    /// PUBLISH packets refused because their payload was not of the format that they named.
+    refused_payload_format,
     /// PUBLISH packets written to clients.
     delivered,
     /// QoS 0 messages dropped because the connection did not take its output.
@@ -61,8 +69,12 @@ figures! {
     dropped_expired,
     /// Messages dropped because the client accepts only smaller packets.
     dropped_too_large,
+    /// QoS 1 and 2 messages that waited for a session that ended, shared ones only when no other member could get them.
+    dropped_session_ended,
     /// Retained messages refused because the store was full.
     dropped_retained_full,
+    /// Times that a connection was not read because it did not take what it was sent.
+    choked,
     /// Times that a publisher was paused for a consumer that did not keep up.
     publisher_pauses,
     /// Times that a publisher was paused for a worker that did not keep up.

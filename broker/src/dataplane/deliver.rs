@@ -3,6 +3,7 @@
 use mqtt_wire::packet::PublishHeader;
 use mqtt_wire::{PropertiesBuf, Property, QoS, Version};
 
+use super::alias::Alias;
 use super::conn::{Conn, ConnRef};
 use super::counters::Counters;
 use super::lifecycle::Timer;
@@ -38,6 +39,8 @@ struct Receiver {
     now_ns: u64,
     /// The message goes to several receivers: what is encoded for one may serve the next.
     shared: bool,
+    /// How the topic is named.
+    alias: Alias,
 }
 
 /// How one receiver gets a message.
@@ -73,7 +76,12 @@ impl Worker {
                 self.deliver_unnumbered(each.session, &each.ids, retain, view, shared);
             } else {
                 let message = message.get_or_insert_with(|| Message::new(view, &mut self.scratch)).clone();
-                self.deliver_numbered(each.session, Pending { message, ids: each.ids, qos, retain }, view, shared);
+                self.deliver_numbered(
+                    each.session,
+                    Pending { message, ids: each.ids, qos, retain, group: each.group },
+                    view,
+                    shared,
+                );
             }
         }
     }
@@ -102,10 +110,11 @@ impl Worker {
             return;
         }
         let conn = &mut self.conns[at.slot as usize];
-        let to = Receiver::of(conn, self.now_ns, shared);
+        let to = Receiver::of(conn, self.now_ns, shared).for_topic(conn, view.topic);
         let form = Form { qos: QoS::AtMostOnce, retain, dup: false, packet_id: 0, ids: ids.as_slice() };
         let output = output_of(conn, at, &mut self.dirty, &mut self.pool);
-        self.encoder.append(view, to, form, output).count(&mut self.counters);
+        let sent = self.encoder.append(view, to, form, output);
+        sent.note(conn, view, &mut self.counters);
     }
 
     /// QoS 1 and 2: now, or when it is its turn.
@@ -126,9 +135,10 @@ impl Worker {
             && self.conns[at.slot as usize].unsent_bytes() < OUTPUT_HIGH_BYTES
         {
             let conn = &mut self.conns[at.slot as usize];
-            let to = Receiver::of(conn, now_ns, shared);
+            let to = Receiver::of(conn, now_ns, shared).for_topic(conn, view.topic);
             let output = output_of(conn, at, &mut self.dirty, &mut self.pool);
-            send_numbered(flow, pending, view, to, &mut self.encoder, output).count(&mut self.counters);
+            let sent = send_numbered(flow, pending, view, to, &mut self.encoder, output);
+            sent.note(conn, view, &mut self.counters);
             return;
         }
         let limits = &self.settings.limits;
@@ -201,6 +211,7 @@ impl Worker {
             flow.queued_bytes -= pending.message.size();
             let message = pending.message.clone();
             let view = message.view();
+            let to = to.for_topic(conn, view.topic);
             let output = output_of(conn, at, dirty, pool);
             let sent = if pending.qos == QoS::AtMostOnce {
                 let ids = pending.ids.as_slice();
@@ -209,7 +220,7 @@ impl Worker {
             } else {
                 send_numbered(flow, pending, &view, to, encoder, output)
             };
-            sent.count(counters);
+            sent.note(conn, &view, counters);
         }
         if flow.queue.is_empty() && flow.queue.capacity() > QUEUE_LOW {
             flow.queue = std::collections::VecDeque::new();
@@ -222,6 +233,11 @@ impl Worker {
     /// Puts a message into a session's queue whatever its length, and sends it when it is its turn: for retained
     /// messages, whose number the store bounds.
     pub(super) fn enqueue(&mut self, slot: u32, pending: Pending) {
+        if self.memory_is_short() {
+            // A client may ask for the same messages again and again.
+            self.counters.dropped_memory += 1;
+            return;
+        }
         let flow = self.sessions[slot as usize].flow(self.settings.limits.max_inflight);
         flow.queued_bytes += pending.message.size();
         flow.queue.push_back(pending);
@@ -296,15 +312,20 @@ impl Worker {
 /// What became of a message at its delivery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Sent {
-    Written,
+    /// With the topic named so.
+    Written(Alias),
     Expired,
     TooLarge,
 }
 
 impl Sent {
-    fn count(self, counters: &mut Counters) {
+    /// Counts it, and remembers an alias that the receiver has learnt.
+    fn note(self, conn: &mut Conn, view: &MessageView<'_>, counters: &mut Counters) {
         match self {
-            Self::Written => counters.delivered += 1,
+            Self::Written(alias) => {
+                counters.delivered += 1;
+                conn.note_alias(alias, view.topic);
+            }
             Self::Expired => counters.dropped_expired += 1,
             Self::TooLarge => counters.dropped_too_large += 1,
         }
@@ -326,7 +347,7 @@ fn send_numbered(
     };
     let form = Form { qos, retain, dup: false, packet_id, ids: ids.as_slice() };
     let sent = encoder.append(view, to, form, output);
-    if sent != Sent::Written {
+    if !matches!(sent, Sent::Written(_)) {
         flow.window.remove(packet_id);
     }
     sent
@@ -374,7 +395,12 @@ impl Receiver {
             Some(v5) if v5.max_packet_bytes != 0 => v5.max_packet_bytes as usize,
             _ => usize::MAX,
         };
-        Self { version: conn.version, max_bytes, now_ns, shared }
+        Self { version: conn.version, max_bytes, now_ns, shared, alias: Alias::None }
+    }
+
+    /// With a topic that may have an alias.
+    fn for_topic(self, conn: &Conn, topic: &str) -> Self {
+        Self { alias: conn.alias_of(topic), ..self }
     }
 }
 
@@ -386,21 +412,26 @@ impl Encoder {
 
     /// Appends the message as one PUBLISH, unless it has expired or is too large for the receiver.
     fn append(&mut self, view: &MessageView<'_>, to: Receiver, form: Form<'_>, output: &mut Vec<u8>) -> Sent {
-        let Receiver { version, max_bytes, now_ns, shared } = to;
+        let Receiver { version, max_bytes, now_ns, shared, alias } = to;
         // What was sent before does not expire [MQTT-4.3.3-7].
         if view.expires_ns <= now_ns && !form.dup {
             return Sent::Expired;
         }
-        let own = version.has_properties() && (!form.ids.is_empty() || view.expires_ns != NEVER);
+        let own =
+            version.has_properties() && (!form.ids.is_empty() || view.expires_ns != NEVER || alias != Alias::None);
         if !shared || own {
             let header = self.header(view, to, form, own);
             if header.packet_len(version) > max_bytes {
-                return Sent::TooLarge;
+                return match alias {
+                    // To tell the alias takes three bytes.
+                    Alias::New(_) => self.append(view, Receiver { alias: Alias::None, ..to }, form, output),
+                    _ => Sent::TooLarge,
+                };
             }
             return match header.encode(version, output) {
                 Ok(()) => {
                     output.extend_from_slice(view.payload);
-                    Sent::Written
+                    Sent::Written(alias)
                 }
                 Err(_) => Sent::TooLarge,
             };
@@ -428,7 +459,7 @@ impl Encoder {
         if numbered {
             output[start + frame.id_at..start + frame.id_at + 2].copy_from_slice(&form.packet_id.to_be_bytes());
         }
-        Sent::Written
+        Sent::Written(Alias::None)
     }
 
     /// The packet's header; `own`: with properties that only this receiver gets.
@@ -447,13 +478,18 @@ impl Encoder {
                 let left_s = left_s.min(u64::from(u32::MAX)) as u32;
                 let _ = self.properties.push(Property::MessageExpiryInterval(left_s));
             }
+            if let Alias::New(number) | Alias::Known(number) = to.alias {
+                // Cannot fail: numbers begin with 1.
+                let _ = self.properties.push(Property::TopicAlias(number));
+            }
             for &id in ids {
                 // Cannot fail: identifiers were decoded from a subscription.
                 let _ = self.properties.push(Property::SubscriptionIdentifier(id));
             }
             properties = self.properties.as_properties();
         }
-        PublishHeader { dup, qos, retain, topic: view.topic, packet_id, properties, payload_len: view.payload.len() }
+        let topic = if matches!(to.alias, Alias::Known(_)) { "" } else { view.topic };
+        PublishHeader { dup, qos, retain, topic, packet_id, properties, payload_len: view.payload.len() }
     }
 }
 

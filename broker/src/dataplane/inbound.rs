@@ -33,6 +33,18 @@ impl Worker {
         if publish.properties.iter().any(|property| matches!(property, Property::SubscriptionIdentifier(_))) {
             return Err(DecodeError::Protocol("subscription identifier from a client [MQTT-3.3.4-6]"));
         }
+        if self.settings.check_payload_format && !has_its_format(publish.properties, publish.payload) {
+            self.refuse_format(at, publish);
+            return Ok(());
+        }
+        if self.memory_is_spent()
+            && publish.properties.iter().any(|property| matches!(property, Property::TopicAlias(_)))
+        {
+            // A topic to be remembered, of up to 64 KiB.
+            self.counters.dropped_memory += 1;
+            self.dismiss(at, ReasonCode::QUOTA_EXCEEDED);
+            return Ok(());
+        }
         let aliased = self.resolve_alias(at, publish)?;
         let (properties, expiry_s) = forwarded(publish.properties);
         let expires_ns = expiry_s.map_or(NEVER, |seconds| self.now_ns + u64::from(seconds) * 1_000_000_000);
@@ -50,6 +62,17 @@ impl Worker {
                 origin,
             },
         )
+    }
+
+    /// Refuses a message whose payload is not what it is said to be (section 3.3.2.3.2).
+    fn refuse_format(&mut self, at: ConnRef, publish: &Publish<'_>) {
+        self.counters.refused_payload_format += 1;
+        let reason = ReasonCode::PAYLOAD_FORMAT_INVALID;
+        match publish.qos {
+            QoS::AtMostOnce => self.dismiss(at, reason),
+            QoS::AtLeastOnce => self.acknowledge_with(at, AckKind::PubAck, publish.packet_id, reason),
+            QoS::ExactlyOnce => self.acknowledge_with(at, AckKind::PubRec, publish.packet_id, reason),
+        }
     }
 
     /// Routes a message and acknowledges it as its QoS demands.
@@ -111,7 +134,8 @@ impl Worker {
             let [high, low] = packet_id.to_be_bytes();
             self.write(at, &[kind.packet_type().first_byte(), 2, high, low]);
         } else {
-            self.send_packet(at, &Packet::Ack(Ack { kind, packet_id, reason, properties: Properties::EMPTY }));
+            let list = self.reason_string(at, if reason.is_error() { reason.name() } else { "" }, 5);
+            self.send_packet(at, &Packet::Ack(Ack { kind, packet_id, reason, properties: list.as_properties() }));
         }
     }
 
@@ -198,6 +222,12 @@ impl Worker {
             self.on_progress(session);
         }
     }
+}
+
+/// Whether a payload that is said to be text is UTF-8.
+pub(super) fn has_its_format(properties: Properties<'_>, payload: &[u8]) -> bool {
+    !properties.iter().any(|property| property == Property::PayloadFormatIndicator(1))
+        || std::str::from_utf8(payload).is_ok()
 }
 
 /// The properties of a PUBLISH or will that are passed on as they are, and the message expiry interval in seconds. Topic

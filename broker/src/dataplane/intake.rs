@@ -7,10 +7,12 @@ use mio::net::TcpStream;
 use mqtt_wire::{AckKind, DecodeError, Frame, Packet, PacketType, ReasonCode};
 
 use super::conn::{Conn, ConnRef, State, Transport};
+use super::door::Entry;
 use super::lifecycle::{End, Timer};
 use super::mail::Adopted;
 use super::settings::{
-    ACCEPT_RETRY_NS, ACCEPTS_PER_TURN, LARGE_PARTIAL_BYTES, READ_BYTES, READ_BYTES_WHEN_SWAMPED, TICK_NS,
+    ACCEPT_RETRY_NS, ACCEPTS_PER_TURN, FLUSH_BYTES, LARGE_PARTIAL_BYTES, LINGER, OUTPUT_HIGH_BYTES, READ_BYTES,
+    READ_BYTES_WHEN_SWAMPED, TICK_NS,
 };
 use super::worker::Worker;
 
@@ -36,9 +38,9 @@ impl Worker {
     fn accept(&mut self, listener: usize) -> bool {
         for _ in 0..ACCEPTS_PER_TURN {
             match self.listeners[listener].accept() {
-                Ok((stream, _)) => {
+                Ok((stream, from)) => {
                     self.counters.accepted += 1;
-                    self.greet(stream);
+                    self.meet(stream, from);
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
                 Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
@@ -55,16 +57,18 @@ impl Worker {
 
     /// Reads from a connection before it is watched: in a storm CONNECT is mostly there already, and a client that
     /// belongs to another worker is handed over without having been registered here.
-    pub(super) fn greet(&mut self, mut stream: TcpStream) {
+    pub(super) fn greet(&mut self, mut stream: TcpStream, entry: Entry) {
         let mut buffer = std::mem::take(&mut self.read_buffer);
         match stream.read(&mut buffer) {
-            Ok(0) => {}
+            Ok(0) => self.count_out(entry),
             Ok(length) => {
                 let bytes = &buffer[..length];
                 match self.owner_of_first(bytes) {
-                    Some(owner) if owner != self.id => self.pass_on(stream, owner, bytes),
+                    Some(owner) if owner != self.id && entry.refusal.is_none() => {
+                        self.pass_on(stream, owner, bytes, entry);
+                    }
                     _ => {
-                        if let Some(at) = self.admit(Transport::Tcp(stream)) {
+                        if let Some(at) = self.admit(Transport::Tcp(stream), entry) {
                             self.take_mail();
                             self.take_in(at, bytes);
                         }
@@ -72,18 +76,22 @@ impl Worker {
                 }
             }
             Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {
-                self.admit(Transport::Tcp(stream));
+                self.admit(Transport::Tcp(stream), entry);
             }
-            Err(error) => tracing::debug!(%error, "a connection ended before it began"),
+            Err(error) => {
+                tracing::debug!(%error, "a connection ended before it began");
+                self.count_out(entry);
+            }
         }
         self.read_buffer = buffer;
     }
 
     /// Gives a connection its place and its first deadline. `None`: there is no room, it is closed.
-    fn admit(&mut self, mut transport: Transport) -> Option<ConnRef> {
-        if self.conns.len() >= self.settings.limits.max_connections || self.memory_is_spent() {
+    pub(super) fn admit(&mut self, mut transport: Transport, entry: Entry) -> Option<ConnRef> {
+        if self.memory_is_spent() || !self.totals.connections.take(1, self.settings.limits.max_connections) {
             self.counters.refused_on_arrival += 1;
-            tracing::debug!(connections = self.conns.len(), "too many connections, or too little memory");
+            tracing::debug!("too many connections, or too little memory");
+            self.count_out(entry);
             return None;
         }
         let generation = self.next_generation();
@@ -92,11 +100,15 @@ impl Worker {
         let both = Readiness::READABLE | Readiness::WRITABLE;
         if let Err(error) = self.poll.registry().register(transport.tcp_mut(), at.token(), both) {
             tracing::warn!(%error, "cannot watch a connection");
+            self.totals.connections.give_back(1);
+            self.count_out(entry);
             return None;
         }
         self.conns.insert(Conn::new(transport, generation, self.tick()));
-        let deadline_ns = self.now_ns + self.settings.limits.connect_timeout.as_nanos() as u64;
-        self.set_conn_timer(at, deadline_ns);
+        self.note_entry(slot, entry);
+        let connect_timeout = self.settings.limits.connect_timeout;
+        let patience = if entry.refusal.is_some() { connect_timeout.min(LINGER) } else { connect_timeout };
+        self.set_conn_timer(at, self.now_ns + patience.as_nanos() as u64);
         Some(at)
     }
 
@@ -111,7 +123,7 @@ impl Worker {
 
     /// Takes over a connection that another worker accepted.
     pub(super) fn adopt(&mut self, adopted: Adopted) {
-        let Some(at) = self.admit(Transport::Tcp(adopted.stream)) else { return };
+        let Some(at) = self.admit(Transport::Tcp(adopted.stream), adopted.entry) else { return };
         // What has arrived since raises an event: registering looks at the socket.
         self.take_in(at, &adopted.bytes);
     }
@@ -129,11 +141,15 @@ impl Worker {
     pub(super) fn read_readable(&mut self) {
         let listed = std::mem::take(&mut self.readable);
         for &at in &listed {
-            if let Some(conn) = self.conn(at) {
-                conn.listed = false;
-                if !conn.held {
-                    self.read(at);
-                }
+            let most_unsent = self.settings.limits.max_output_bytes.max(OUTPUT_HIGH_BYTES) + FLUSH_BYTES;
+            let Some(conn) = self.conn(at) else { continue };
+            conn.listed = false;
+            if conn.blocked && conn.unsent_bytes() > most_unsent {
+                // It makes the broker answer and does not listen.
+                conn.choked = true;
+                self.counters.choked += 1;
+            } else if !conn.held {
+                self.read(at);
             }
         }
         // Keep the longer list's memory; what was listed meanwhile is for the next turn.
@@ -161,8 +177,9 @@ impl Worker {
     fn read_into(&mut self, at: ConnRef, buffer: &mut [u8]) -> Read1 {
         let max = self.settings.limits.max_packet_bytes;
         // What is read now may have to be held back: of many publishers, a little of each.
-        let most = if self.holds_publishers() { READ_BYTES_WHEN_SWAMPED } else { READ_BYTES };
+        let swamped = self.holds_publishers() || self.memory_is_short();
         let Some(conn) = self.conn(at) else { return Read1::Nothing };
+        let most = if swamped || conn.paused > 0 { READ_BYTES_WHEN_SWAMPED } else { READ_BYTES };
         let partial = conn.partial.take();
         match partial {
             // Held back until now. It may be again: nothing more is read before this has been acted upon.
@@ -220,13 +237,16 @@ impl Worker {
         let Some(conn) = self.conn(at) else { return };
         conn.last_seen = tick;
         let mut rest = bytes;
-        let max = self.settings.limits.max_packet_bytes;
+        let short = self.memory_is_short();
+        let (max, connect_max) = (self.settings.limits.max_packet_bytes, self.settings.limits.connect_bytes_max());
         while let Some(conn) = self.conn(at) {
             if conn.state == State::Lingering {
                 return;
             }
-            match Frame::split(rest, max) {
-                Ok(Some(frame)) if conn.paused > 0 && frame.first >> 4 == PacketType::Publish as u8 => {
+            let is_first = conn.state == State::AwaitingConnect;
+            match Frame::split(rest, if is_first { connect_max } else { max }) {
+                // When memory is short nothing is held: what cannot be passed on at once is dropped and counted.
+                Ok(Some(frame)) if conn.paused > 0 && frame.first >> 4 == PacketType::Publish as u8 && !short => {
                     conn.held = true;
                     break;
                 }
@@ -237,12 +257,17 @@ impl Worker {
                     rest = &rest[frame.raw.len()..];
                 }
                 // Nobody waits for the rest of a first packet that is not CONNECT.
-                Ok(None) if conn.state == State::AwaitingConnect && rest.first().is_some_and(is_not_connect) => {
+                Ok(None) if is_first && rest.first().is_some_and(is_not_connect) => {
                     return self.reject(at, DecodeError::Protocol("first packet is not CONNECT [MQTT-3.1.0-1]"));
                 }
                 Ok(None) => break,
+                Err(error) if is_first => return self.refuse_undecoded(at, &Frame::beginning(rest), error),
                 Err(error) => return self.reject(at, error),
             }
+        }
+        if rest.len() > READ_BYTES_WHEN_SWAMPED && self.memory_is_spent() {
+            self.counters.dropped_memory += 1;
+            return self.dismiss(at, ReasonCode::QUOTA_EXCEEDED);
         }
         if let Some(conn) = self.conn(at)
             && !rest.is_empty()

@@ -1,6 +1,6 @@
 //! Ends: of connections, of sessions, of wills' patience, of the worker; and the timers that bring them about.
 
-use mqtt_wire::{DecodeError, Disconnect, Packet, PropertiesBuf, Property, ReasonCode};
+use mqtt_wire::{DecodeError, Disconnect, Packet, Property, ReasonCode};
 
 use super::conn::{ConnRef, State};
 use super::message::MessageView;
@@ -124,15 +124,10 @@ impl Worker {
 
     /// DISCONNECT, in words too for a client that wants them and takes packets that large [MQTT-3.14.2-3].
     fn send_disconnect(&mut self, at: ConnRef, reason: ReasonCode, why: &str) {
-        let Some(conn) = self.conn(at) else { return };
-        let (State::Open, Some(v5)) = (conn.state, &conn.v5) else { return };
-        let max = v5.max_packet_bytes as usize;
-        let mut list = PropertiesBuf::new();
-        // Type, lengths, reason code, property identifier and the string's length make eight bytes at most.
-        if v5.problem_information && (max == 0 || why.len() + 8 <= max) {
-            // Cannot fail: our reasons are short.
-            let _ = list.push(Property::ReasonString(why));
+        if !self.conn(at).is_some_and(|conn| conn.state == State::Open && conn.v5.is_some()) {
+            return;
         }
+        let list = self.reason_string(at, why, 1);
         self.send_packet(at, &Packet::Disconnect(Disconnect { reason, properties: list.as_properties() }));
     }
 
@@ -146,6 +141,7 @@ impl Worker {
         conn.state = State::Lingering;
         conn.paused = 0;
         conn.held = false;
+        conn.choked = false;
         conn.partial = None;
         conn.output = None;
         conn.v5 = None;
@@ -161,6 +157,9 @@ impl Worker {
         self.detach(at, end);
         // Dropped, its descriptor is closed, and the poller forgets it.
         let mut conn = self.conns.remove(at.slot as usize);
+        self.totals.connections.give_back(1);
+        let entry = self.take_entry(at.slot);
+        self.count_out(entry);
         if let Some(output) = conn.output.take() {
             self.pool.take_back(output);
         }
@@ -198,7 +197,7 @@ impl Worker {
         }
         let delay_s = session.will.as_ref().map(|will| will.delay_s.min(expiry_s));
         if let Some(flow) = &mut session.flow {
-            flow.end_connection();
+            self.counters.dropped_offline_qos0 += flow.end_connection() as u64;
         }
         self.release_waiters(slot);
         // First: its own will is not for it, if it shares a subscription with others.
@@ -231,7 +230,11 @@ impl Worker {
         if let Ok(entry) = self.directory.find_entry(hash, |&present| present == slot) {
             entry.remove();
         }
-        self.sessions.remove(slot as usize);
+        let session = self.sessions.remove(slot as usize);
+        self.totals.sessions.give_back(1);
+        if let Some(flow) = session.flow {
+            self.pass_on_undelivered(*flow);
+        }
     }
 
     /// Publishes the will, if there is one, and forgets it.

@@ -1,15 +1,16 @@
 //! What workers tell each other. Mail arrives in the order in which it was sent, and is read before any byte that a
 //! client can have sent after learning of it: so a SUBACK may go out before the other workers know the subscription.
 
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 
 use mio::net::TcpStream;
 
 use super::counters::{Counters, Gauges};
 use super::crew::Lent;
+use super::door::{Entry, Source};
 use super::message::Message;
 use super::session::SessionRef;
-use super::subscribers::{Member, SubscriptionIds};
+use super::subscribers::{GroupName, Member, SubscriptionIds};
 
 /// Mail to a worker, collected during a turn.
 #[derive(Debug, Default)]
@@ -26,6 +27,10 @@ pub(super) struct Outbox {
 pub(super) enum Mail {
     /// Say good-bye to the clients and return.
     Stop,
+    /// A connection whose address the receiver counts.
+    Arrival(Box<Arrival>),
+    /// A connection that the receiver counted has ended.
+    Departure { slot: u32 },
     /// A connection whose client belongs to the receiver, with everything read from it so far.
     Adopt(Box<Adopted>),
     /// Say what was counted and what is held.
@@ -67,8 +72,15 @@ impl Mail {
 }
 
 #[derive(Debug)]
+pub(super) struct Arrival {
+    pub(super) stream: TcpStream,
+    pub(super) source: Source,
+}
+
+#[derive(Debug)]
 pub(super) struct Adopted {
     pub(super) stream: TcpStream,
+    pub(super) entry: Entry,
     pub(super) bytes: Vec<u8>,
 }
 
@@ -78,6 +90,8 @@ pub(super) struct Direct {
     pub(super) message: Message,
     pub(super) options: u8,
     pub(super) ids: SubscriptionIds,
+    /// The group that it is a member of: another one gets the message when its session has ended.
+    pub(super) group: Arc<GroupName>,
 }
 
 #[derive(Debug)]

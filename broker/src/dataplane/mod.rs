@@ -26,11 +26,13 @@
     reason = "a box in the struct of which there is one per client saves 16 bytes"
 )]
 
+mod alias;
 mod conn;
 mod connect;
 mod counters;
 mod crew;
 mod deliver;
+mod door;
 mod inbound;
 mod intake;
 mod lifecycle;
@@ -45,6 +47,8 @@ mod settings;
 mod stage;
 mod subscribe;
 mod subscribers;
+mod subscriptions;
+mod totals;
 mod worker;
 
 pub(crate) use counters::{Counters, Gauges};

@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use mqtt_wire::Packet;
+use mqtt_wire::{Packet, PropertiesBuf, Property};
 
 use super::conn::{Conn, ConnRef, Output, State};
 use super::lifecycle::End;
@@ -49,6 +49,21 @@ impl Worker {
         }
     }
 
+    /// The property that says why in words, for a client that wants them [MQTT-3.1.2-29] and takes a packet that large;
+    /// `other_bytes`: what the packet's body holds besides, but for the length of the properties.
+    pub(super) fn reason_string(&mut self, at: ConnRef, why: &str, other_bytes: usize) -> PropertiesBuf {
+        let mut list = PropertiesBuf::new();
+        let Some(v5) = self.conn(at).and_then(|conn| conn.v5.as_ref()) else { return list };
+        // Packet type, two lengths of at most two bytes here, identifier and length of the string.
+        let size = 1 + 2 + 2 + 3 + why.len() + other_bytes;
+        let fits = v5.max_packet_bytes == 0 || size <= v5.max_packet_bytes as usize;
+        if v5.problem_information && fits && !why.is_empty() {
+            // Cannot fail: our reasons are short.
+            let _ = list.push(Property::ReasonString(why));
+        }
+        list
+    }
+
     /// Writes what this turn has produced.
     pub(super) fn write_dirty(&mut self) {
         // Deliveries out of a queue list their connection anew.
@@ -80,7 +95,11 @@ impl Worker {
         if left {
             conn.blocked = true;
         } else if let Some(output) = conn.output.take() {
+            let was_choked = std::mem::take(&mut conn.choked);
             self.pool.take_back(output);
+            if was_choked {
+                self.list_readable(at);
+            }
         }
         if took_some {
             self.on_written(session, !left);

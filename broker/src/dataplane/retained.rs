@@ -22,16 +22,38 @@ impl Worker {
 
     /// Keeps a message of this worker's shard.
     pub(super) fn keep_retained(&mut self, message: &Message) {
-        let view = message.view();
-        if view.payload.is_empty() {
-            self.retained.remove(view.topic);
-        } else if self.retained.len() >= self.settings.limits.max_retained && self.retained.get(view.topic).is_none() {
-            self.counters.dropped_retained_full += 1;
-        } else if self.memory_is_short() {
-            self.counters.dropped_memory += 1;
-        } else {
-            self.retained.insert(view.topic, message.clone());
+        let topic = message.view().topic;
+        let before = self.retained.get(topic).map(Message::size);
+        if self.has_room_to_retain(before, message) {
+            self.retained.insert(topic, message.clone());
+        } else if before.is_some() {
+            // Out of date, even when there is no room for what comes.
+            self.retained.remove(topic);
         }
+    }
+
+    /// Whether a message is to be kept in the place of one of `before` bytes. Counts the one out and the other in.
+    fn has_room_to_retain(&mut self, before: Option<usize>, message: &Message) -> bool {
+        let short = self.memory_is_short();
+        let (limits, totals) = (&self.settings.limits, &self.totals);
+        if let Some(bytes) = before {
+            totals.retained.give_back(1);
+            totals.retained_bytes.give_back(bytes);
+        }
+        if message.view().payload.is_empty() {
+            return false;
+        }
+        if short {
+            self.counters.dropped_memory += 1;
+            return false;
+        }
+        let fits = totals.retained.take(1, limits.max_retained);
+        if fits && totals.retained_bytes.take(message.size(), limits.max_retained_bytes) {
+            return true;
+        }
+        totals.retained.give_back(usize::from(fits));
+        self.counters.dropped_retained_full += 1;
+        false
     }
 
     /// Sends the retained messages that a new subscription matches, from this worker's shard and the others'.
@@ -80,7 +102,7 @@ impl Worker {
             if is_own || (qos == QoS::AtMostOnce && !is_online) {
                 continue;
             }
-            self.enqueue(slot, Pending { message, ids: SubscriptionIds::of(reply.id), qos, retain: true });
+            self.enqueue(slot, Pending { message, ids: SubscriptionIds::of(reply.id), qos, retain: true, group: None });
         }
         if self.sessions[slot as usize].flow.is_some() {
             self.pump(slot);
@@ -99,7 +121,10 @@ impl Worker {
             }
         });
         for topic in expired {
-            self.retained.remove(&topic);
+            if let Some(message) = self.retained.remove(&topic) {
+                self.totals.retained.give_back(1);
+                self.totals.retained_bytes.give_back(message.size());
+            }
             self.counters.dropped_expired += 1;
         }
         messages

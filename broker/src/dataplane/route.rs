@@ -1,10 +1,12 @@
 //! Who gets a message: subscribers of this worker, one member of each group, and the other workers.
 
+use std::sync::Arc;
+
 use super::mail::{Direct, Mail};
 use super::message::{Message, MessageView};
-use super::session::SessionRef;
+use super::session::{Flow, SessionRef};
 use super::settings::SharePolicy;
-use super::subscribers::{Group, Interest, Member, Subscriber, SubscriptionIds, options_no_local};
+use super::subscribers::{Group, GroupName, Interest, Member, Subscriber, SubscriptionIds, options_no_local};
 use super::worker::Worker;
 use mqtt_wire::QoS;
 
@@ -15,6 +17,8 @@ pub(super) struct Match {
     /// Of the one subscription, or of several that overlap: then the highest QoS.
     pub(super) options: u8,
     pub(super) ids: SubscriptionIds,
+    /// The group that chose the session.
+    pub(super) group: Option<Arc<GroupName>>,
 }
 
 impl Worker {
@@ -55,6 +59,7 @@ impl Worker {
         let own = self.publisher_here(view.origin);
         let mut filters = 0;
         let mut chosen: Vec<Match> = Vec::new();
+        let mut offline = 0;
         let hash_topic = || std::hash::BuildHasher::hash_one(&self.hasher, view.topic);
         self.filters.for_each_match(view.topic, |interest: &Interest| {
             let local = interest.local.as_slice();
@@ -67,23 +72,27 @@ impl Worker {
                     session: subscriber.session,
                     options: subscriber.options,
                     ids: SubscriptionIds::of(subscriber.id),
+                    group: None,
                 }));
             }
             let Some(elsewhere) = &mut elsewhere else { return };
             elsewhere.workers |= interest.remote;
             for group in interest.groups.iter().flat_map(|groups| groups.iter()) {
-                let Some(member) = choose(group, policy, view, hash_topic) else { continue };
+                let Some(member) = choose(group, policy, view, hash_topic) else {
+                    offline += 1;
+                    continue;
+                };
                 if member.session.worker == this {
-                    let ids = SubscriptionIds::of(member.id);
-                    chosen.push(Match { session: member.session.slot, options: member.options, ids });
+                    chosen.push(Match::of_member(member, &group.name));
                 } else {
-                    elsewhere.members.push(member);
+                    elsewhere.members.push((member, Arc::clone(&group.name)));
                 }
             }
         });
         if filters > 1 {
             merge_overlapping(matches);
         }
+        self.counters.dropped_offline_qos0 += offline;
         // A shared subscription is one of its own: it does not merge with the session's others.
         matches.append(&mut chosen);
     }
@@ -106,10 +115,15 @@ impl Worker {
                 self.send(worker, Mail::Publish(message.clone()));
             }
         }
-        for Member { session, id, options, .. } in elsewhere.members {
-            let direct = Direct { session, message: message.clone(), options, ids: SubscriptionIds::of(id) };
-            self.send(session.worker, Mail::Direct(Box::new(direct)));
+        for (member, group) in elsewhere.members {
+            self.send_direct(member, group, message.clone());
         }
+    }
+
+    fn send_direct(&mut self, member: Member, group: Arc<GroupName>, message: Message) {
+        let Member { session, id, options, .. } = member;
+        let direct = Direct { session, message, options, ids: SubscriptionIds::of(id), group };
+        self.send(session.worker, Mail::Direct(Box::new(direct)));
     }
 
     /// Who has just published, and so has given a worker more mail than it deals with for now, waits until that is taken.
@@ -151,10 +165,46 @@ impl Worker {
 
     /// A message that another worker has assigned to a member of a group here.
     pub(super) fn deliver_direct(&mut self, direct: &Direct) {
-        if self.session(direct.session).is_some() {
-            let mut one =
-                vec![Match { session: direct.session.slot, options: direct.options, ids: direct.ids.clone() }];
-            self.deliver_all(&mut one, &direct.message.view(), &mut Some(direct.message.clone()));
+        if self.session(direct.session).is_none() || !self.has_filter(direct.session.slot, direct.group.as_str()) {
+            // It has ended meanwhile, or has unsubscribed [MQTT-3.10.4-2].
+            return self.choose_another(&direct.group, &direct.message);
+        }
+        let mut one = vec![Match {
+            session: direct.session.slot,
+            options: direct.options,
+            ids: direct.ids.clone(),
+            group: Some(Arc::clone(&direct.group)),
+        }];
+        self.deliver_all(&mut one, &direct.message.view(), &mut Some(direct.message.clone()));
+    }
+
+    /// A session has ended with messages that its client has not got. Those that came by a shared subscription go to
+    /// another member, but for QoS 2 messages of which the delivery has begun (section 4.8.2) [MQTT-4.8.2-5].
+    pub(super) fn pass_on_undelivered(&mut self, flow: Flow) {
+        for (pending, was_sent) in flow.into_undelivered() {
+            match pending.group {
+                Some(group) if !was_sent || pending.qos == QoS::AtLeastOnce => {
+                    self.choose_another(&group, &pending.message);
+                }
+                _ => self.counters.dropped_session_ended += 1,
+            }
+        }
+    }
+
+    /// Gives a message to a member of a group instead of one that is none any more.
+    fn choose_another(&mut self, group: &Arc<GroupName>, message: &Message) {
+        let view = message.view();
+        let present = self.filters.get(group.filter()).and_then(|interest| interest.find_group(group.share()));
+        let hash_topic = || std::hash::BuildHasher::hash_one(&self.hasher, view.topic);
+        let member = present.and_then(|group| choose(group, self.settings.share_policy, &view, hash_topic));
+        match member {
+            None if view.qos == QoS::AtMostOnce => self.counters.dropped_offline_qos0 += 1,
+            None => self.counters.dropped_session_ended += 1,
+            Some(member) if member.session.worker == self.id => {
+                let mut one = vec![Match::of_member(member, group)];
+                self.deliver_all(&mut one, &view, &mut Some(message.clone()));
+            }
+            Some(member) => self.send_direct(member, Arc::clone(group), message.clone()),
         }
     }
 
@@ -175,7 +225,15 @@ impl Worker {
 #[derive(Debug, Default)]
 struct Elsewhere {
     workers: u64,
-    members: Vec<Member>,
+    members: Vec<(Member, Arc<GroupName>)>,
+}
+
+impl Match {
+    /// A member of this worker that its group has chosen.
+    fn of_member(member: Member, group: &Arc<GroupName>) -> Self {
+        let (session, options) = (member.session.slot, member.options);
+        Self { session, options, ids: SubscriptionIds::of(member.id), group: Some(Arc::clone(group)) }
+    }
 }
 
 /// Levels of a topic name or filter.

@@ -1,12 +1,14 @@
 //! A session: what the broker knows of a client, connected or not (section 4.1).
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use mqtt_wire::QoS;
 use mqtt_wire::window::{ReceivedIds, SendWindow};
 
 use super::message::Message;
-use super::subscribers::SubscriptionIds;
+use super::subscribers::{GroupName, SubscriptionIds};
+use super::subscriptions::Subscriptions;
 
 /// Names a session across workers and for as long as it lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,18 +33,9 @@ pub(super) struct Session {
     pub(super) expiry_s: u32,
     /// Changes at each connect and disconnect, so that a timer set before knows that it is void.
     pub(super) epoch: u32,
-    pub(super) subscriptions: Option<Box<Vec<Subscription>>>,
+    pub(super) subscriptions: Option<Box<Subscriptions>>,
     pub(super) will: Option<Box<WillMessage>>,
     pub(super) flow: Option<Box<Flow>>,
-}
-
-/// A subscription as the client made it.
-#[derive(Clone, Debug)]
-pub(super) struct Subscription {
-    /// With its `$share/` prefix if it has one.
-    pub(super) filter: Box<str>,
-    pub(super) id: u32,
-    pub(super) options: u8,
 }
 
 /// The will message and how long it waits (section 3.1.3.2.2).
@@ -82,6 +75,8 @@ pub(super) struct Pending {
     pub(super) ids: SubscriptionIds,
     pub(super) qos: QoS,
     pub(super) retain: bool,
+    /// The group of which this session was chosen to get it.
+    pub(super) group: Option<Arc<GroupName>>,
 }
 
 /// A message in flight to the client.
@@ -120,11 +115,25 @@ impl Flow {
     }
 
     /// The connection has ended: what was in flight is to be sent again, and what is at QoS 0 waits for no other one.
-    pub(super) fn end_connection(&mut self) {
+    /// Returns how many that were.
+    pub(super) fn end_connection(&mut self) -> usize {
+        let before = self.queue.len();
         self.unsent = self.window.len() as u16;
         self.window.iter_mut().for_each(|(_, outgoing)| outgoing.mark_unsent());
         self.queue.retain(|pending| pending.qos != QoS::AtMostOnce);
         self.queued_bytes = self.queue.iter().map(|pending| pending.message.size()).sum();
+        before - self.queue.len()
+    }
+
+    /// The messages that the client has not got, and whether each was sent to it.
+    pub(super) fn into_undelivered(mut self) -> Vec<(Pending, bool)> {
+        let in_flight = self.window.iter_mut().filter_map(|(_, outgoing)| match outgoing {
+            Outgoing::Publish { pending, .. } => Some((pending.clone(), true)),
+            Outgoing::Released { .. } => None,
+        });
+        let mut all: Vec<(Pending, bool)> = in_flight.collect();
+        all.extend(self.queue.into_iter().map(|pending| (pending, false)));
+        all
     }
 
     /// Takes a message out of flight: the client has acknowledged it to the end, or will not have it. It may not have

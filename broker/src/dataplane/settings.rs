@@ -62,6 +62,13 @@ pub(super) const TICK_NS: u64 = 100_000_000;
 /// Most workers: their set is one machine word.
 pub(crate) const MAX_WORKERS: usize = 64;
 
+/// Bytes of a topic that gets an alias: an alias takes three itself, and each topic is remembered.
+pub(super) const ALIASED_TOPIC_BYTES: std::ops::RangeInclusive<usize> = 4..=1_024;
+/// Connections that wait for CONNECT only to be told that they are refused, per worker; more are closed at once.
+pub(super) const TURNED_AWAY_MAX: usize = 256;
+/// Addresses that a worker counts before it looks for some to forget.
+pub(super) const SWEEP_ADDRESSES: usize = 1_024;
+
 /// What an operator can set. Each worker has a copy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Settings {
@@ -71,6 +78,11 @@ pub(crate) struct Settings {
     pub(crate) share_policy: SharePolicy,
     /// When workers run in threads of their own.
     pub(crate) spread: Spread,
+    /// Whether a payload that is said to be text must be UTF-8 (section 3.3.2.3.2).
+    pub(crate) check_payload_format: bool,
+    /// What a client that asks for it is told as Response Information (section 3.2.2.3.15), `{client_id}` standing for
+    /// its client identifier; empty: nothing.
+    pub(crate) response_information: String,
 }
 
 /// When workers run in threads of their own, and not in the first thread.
@@ -90,10 +102,18 @@ pub(crate) enum Spread {
 pub(crate) struct Limits {
     /// A connection that has not sent CONNECT by then is closed.
     pub(crate) connect_timeout: Duration,
-    /// Connections per worker; more are closed on arrival.
+    /// Connections; more are closed on arrival.
     pub(crate) max_connections: usize,
+    /// Connections of one address of IPv4 or /64 network of IPv6, 0 for any number; more are refused.
+    pub(crate) max_connections_per_ip: u32,
+    /// Connections that such an address may open in a second, and at once, 0 for any number; more are refused.
+    pub(crate) max_connect_rate_per_ip: u32,
+    /// Sessions, connected or not; more are refused.
+    pub(crate) max_sessions: usize,
     /// Bytes of the largest packet accepted (section 3.2.2.3.6).
     pub(crate) max_packet_bytes: u32,
+    /// Bytes of the largest CONNECT accepted, when that is less: nobody knows yet who sends it.
+    pub(crate) max_connect_bytes: u32,
     /// Bytes of the longest client identifier accepted.
     pub(crate) max_client_id_bytes: usize,
     /// Levels of the deepest topic name or filter accepted.
@@ -106,6 +126,8 @@ pub(crate) struct Limits {
     pub(crate) max_inflight: u16,
     /// Topic aliases that a client may set (section 3.2.2.3.8).
     pub(crate) topic_alias_maximum: u16,
+    /// Topic aliases that the broker sets for one client, unless the client takes fewer (section 3.1.2.11.5).
+    pub(crate) max_outgoing_topic_aliases: u16,
     /// QoS 1 and 2 messages waiting for one session; more are dropped and counted.
     pub(crate) max_queued_messages: usize,
     /// Bytes of messages waiting for one session; more are dropped and counted.
@@ -114,8 +136,10 @@ pub(crate) struct Limits {
     pub(crate) max_output_bytes: usize,
     /// Seconds that a session may outlive its connection; `u32::MAX` is for ever.
     pub(crate) max_session_expiry_s: u32,
-    /// Retained messages per worker; setting more topics is refused and counted.
+    /// Retained messages; setting more topics is refused and counted.
     pub(crate) max_retained: usize,
+    /// Bytes of all retained messages; what would be more is refused and counted.
+    pub(crate) max_retained_bytes: usize,
     /// Bytes that the whole broker may hold. Above seven eighths of it no message is kept: none is retained or made to
     /// wait. Above all of it no connection and no subscription is taken on. What can be passed on at once still is.
     pub(crate) max_memory_bytes: usize,
@@ -135,9 +159,27 @@ pub(crate) enum SharePolicy {
     HashTopic,
 }
 
+impl Limits {
+    /// Bytes of the largest CONNECT that is accepted.
+    pub(super) fn connect_bytes_max(&self) -> u32 {
+        self.max_connect_bytes.min(self.max_packet_bytes)
+    }
+
+    /// Whether connections are counted by their addresses.
+    pub(super) fn counts_addresses(&self) -> bool {
+        self.max_connections_per_ip != 0 || self.max_connect_rate_per_ip != 0
+    }
+}
+
 impl Default for Settings {
     fn default() -> Self {
-        Self { limits: Limits::default(), share_policy: SharePolicy::RoundRobin, spread: Spread::WhenBusy }
+        Self {
+            limits: Limits::default(),
+            share_policy: SharePolicy::RoundRobin,
+            spread: Spread::WhenBusy,
+            check_payload_format: false,
+            response_information: String::new(),
+        }
     }
 }
 
@@ -146,18 +188,24 @@ impl Default for Limits {
         Self {
             connect_timeout: Duration::from_secs(10),
             max_connections: 1_000_000,
+            max_connections_per_ip: 0,
+            max_connect_rate_per_ip: 0,
+            max_sessions: 2_000_000,
             max_packet_bytes: 16 * 1024 * 1024,
+            max_connect_bytes: 128 * 1024,
             max_client_id_bytes: 65_535,
             max_topic_levels: 128,
             max_subscriptions: 10_000,
             receive_maximum: 1_024,
             max_inflight: 4_096,
             topic_alias_maximum: 64,
+            max_outgoing_topic_aliases: 64,
             max_queued_messages: 10_000,
             max_queued_bytes: 16 * 1024 * 1024,
             max_output_bytes: 1024 * 1024,
             max_session_expiry_s: u32::MAX,
             max_retained: 1_000_000,
+            max_retained_bytes: 1024 * 1024 * 1024,
             max_memory_bytes: crate::memory::default_budget_bytes(),
         }
     }

@@ -11,6 +11,7 @@ use mio::Events;
 use mio::net::TcpStream;
 
 use super::counters::Gauges;
+use super::door::Entry;
 use super::settings::{EVENTS_PER_TURN, Settings};
 use super::worker::{Worker, build};
 
@@ -41,7 +42,7 @@ impl Stage {
         server.set_nonblocking(true)?;
         // A stream is a stream: reading, writing and shutting down are the same for both families.
         let server = TcpStream::from_std(StdStream::from(OwnedFd::from(server)));
-        self.workers[worker].greet(server);
+        self.workers[worker].greet(server, Entry::default());
         Ok(client)
     }
 

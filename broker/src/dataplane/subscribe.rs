@@ -7,7 +7,6 @@ use mqtt_wire::{
 
 use super::conn::ConnRef;
 use super::mail::{GroupChange, Mail, MemberChange};
-use super::session::Subscription;
 use super::subscribers::{Interest, Member, Subscriber, wants_retained};
 use super::worker::Worker;
 
@@ -26,6 +25,7 @@ impl Worker {
         let id = id.unwrap_or(0);
         let mut codes = Vec::new();
         let mut retained = Vec::new();
+        let mut why = "";
         for (filter, options) in subscribe.filters.iter() {
             match self.add_subscription(session, filter, options, id) {
                 Ok(existed) => {
@@ -34,13 +34,15 @@ impl Worker {
                         retained.push((filter, options));
                     }
                 }
-                Err(reason) => {
+                Err((reason, in_words)) => {
+                    why = in_words;
                     let v5 = self.conn(at).is_some_and(|conn| conn.version.has_properties());
                     codes.push(if v5 { reason.0 } else { ReasonCode::UNSPECIFIED_ERROR.0 });
                 }
             }
         }
-        let answer = SubAck { packet_id: subscribe.packet_id, properties: Properties::EMPTY, codes: &codes };
+        let list = self.reason_string(at, why, 2 + codes.len());
+        let answer = SubAck { packet_id: subscribe.packet_id, properties: list.as_properties(), codes: &codes };
         self.send_packet(at, &Packet::SubAck(answer));
         for (filter, options) in retained {
             self.send_retained(session, filter.as_str(), options, id);
@@ -75,10 +77,10 @@ impl Worker {
         filter: TopicFilter<'_>,
         options: SubscribeOptions,
         id: u32,
-    ) -> Result<bool, ReasonCode> {
+    ) -> Result<bool, (ReasonCode, &'static str)> {
         let limits = &self.settings.limits;
         if super::route::levels(filter.as_str()) > limits.max_topic_levels {
-            return Err(ReasonCode::TOPIC_FILTER_INVALID);
+            return Err((ReasonCode::TOPIC_FILTER_INVALID, "a filter has more levels than the server allows"));
         }
         let spent = self.memory_is_spent();
         let bits = options.to_bits();
@@ -86,16 +88,14 @@ impl Worker {
         let existed = self.is_subscribed(slot, filter);
         let list = self.sessions[slot as usize].subscriptions.get_or_insert_default();
         if !existed && list.len() >= limits.max_subscriptions {
-            return Err(ReasonCode::QUOTA_EXCEEDED);
+            return Err((ReasonCode::QUOTA_EXCEEDED, "the session has as many subscriptions as the server allows"));
         }
         if !existed && spent {
             self.counters.dropped_memory += 1;
-            return Err(ReasonCode::QUOTA_EXCEEDED);
+            return Err((ReasonCode::QUOTA_EXCEEDED, "the server has no memory for more subscriptions"));
         }
         if !existed {
-            list.push(Subscription { filter: filter.as_str().into(), id, options: bits });
-        } else if let Some(present) = list.iter_mut().find(|present| &*present.filter == filter.as_str()) {
-            (present.options, present.id) = (bits, id);
+            list.push(filter.as_str(), &self.hasher);
         }
         match filter.shared() {
             Some(shared) => {
@@ -118,14 +118,14 @@ impl Worker {
     pub(super) fn is_subscribed(&self, slot: u32, filter: TopicFilter<'_>) -> bool {
         match filter.shared() {
             None => self.filters.get(filter.as_str()).is_some_and(|interest| interest.local.contains(slot)),
-            Some(shared) => {
-                let session = self.session_ref(slot);
-                let interest = self.filters.get(shared.filter.as_str());
-                let mut groups = interest.and_then(|interest| interest.groups.as_deref()).into_iter().flatten();
-                let group = groups.find(|group| &*group.name == shared.name);
-                group.is_some_and(|group| group.members.iter().any(|member| member.session == session))
-            }
+            Some(_) => self.has_filter(slot, filter.as_str()),
         }
+    }
+
+    /// Whether a filter is in the list of a session of this worker, with its `$share/` if it has one.
+    pub(super) fn has_filter(&self, slot: u32, filter: &str) -> bool {
+        let list = self.sessions[slot as usize].subscriptions.as_ref();
+        list.is_some_and(|list| list.contains(filter, &self.hasher))
     }
 
     /// Ends a subscription; `false` when there was none.
@@ -134,9 +134,10 @@ impl Worker {
             return false;
         }
         let Some(list) = &mut self.sessions[slot as usize].subscriptions else { return false };
-        let Some(place) = list.iter().position(|present| &*present.filter == filter.as_str()) else { return false };
-        list.swap_remove(place);
-        if list.is_empty() {
+        if !list.remove(filter.as_str(), &self.hasher) {
+            return false;
+        }
+        if list.len() == 0 {
             self.sessions[slot as usize].subscriptions = None;
         }
         self.withdraw(slot, filter);
@@ -146,10 +147,8 @@ impl Worker {
     /// Ends all subscriptions of a session.
     pub(super) fn drop_subscriptions(&mut self, slot: u32) {
         let Some(list) = self.sessions[slot as usize].subscriptions.take() else { return };
-        for subscription in *list {
-            if let Ok(filter) = TopicFilter::new(&subscription.filter) {
-                self.withdraw(slot, filter);
-            }
+        for filter in list.iter().filter_map(|filter| TopicFilter::new(filter).ok()) {
+            self.withdraw(slot, filter);
         }
     }
 
@@ -187,12 +186,7 @@ impl Worker {
     pub(super) fn note_presence(&mut self, slot: u32, online: bool) {
         let reference = self.session_ref(slot);
         let Some(list) = &self.sessions[slot as usize].subscriptions else { return };
-        let shared: Vec<Box<str>> = list
-            .iter()
-            .map(|present| &present.filter)
-            .filter(|filter| filter.starts_with("$share/"))
-            .cloned()
-            .collect();
+        let shared: Vec<Box<str>> = list.iter().filter(|filter| filter.starts_with("$share/")).map(Box::from).collect();
         for filter in shared {
             if let Some(shared) = TopicFilter::new(&filter).ok().and_then(TopicFilter::shared) {
                 self.announce_group(shared, MemberChange::Presence(reference, online));
@@ -203,7 +197,7 @@ impl Worker {
     /// Applies a change in a shared subscription.
     pub(super) fn change_group(&mut self, change: &GroupChange) {
         let interest = self.filters.get_or_insert_with(&change.filter, Interest::default);
-        let members = &mut interest.group(&change.name).members;
+        let members = &mut interest.group(&change.filter, &change.name).members;
         match change.change {
             MemberChange::Join(joining) => match members.iter_mut().find(|member| member.session == joining.session) {
                 Some(present) => *present = joining,

@@ -1,6 +1,7 @@
 //! Who wants the messages of one topic filter: the value in the topic index.
 
 use std::cell::Cell;
+use std::sync::Arc;
 
 use hashbrown::HashTable;
 use mqtt_wire::packet::RetainHandling;
@@ -50,10 +51,19 @@ pub(super) struct IndexedSubscribers {
 /// Subscribers that share the messages of a filter (section 4.8.2).
 #[derive(Debug)]
 pub(super) struct Group {
-    pub(super) name: Box<str>,
+    pub(super) name: Arc<GroupName>,
     pub(super) members: Vec<Member>,
     /// Whose turn it is. A cell, because routing only reads the index otherwise.
     pub(super) turn: Cell<u32>,
+}
+
+/// What a group is called: stays with its messages, for the case that the member that got one goes.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct GroupName {
+    /// `$share/`, share name and filter, as its members subscribe to it.
+    text: Box<str>,
+    /// Where in it the filter begins.
+    filter_at: usize,
 }
 
 /// One member of a group, in any worker.
@@ -85,13 +95,19 @@ impl Interest {
     }
 
     /// The group of this name; made if it does not exist.
-    pub(super) fn group(&mut self, name: &str) -> &mut Group {
+    pub(super) fn group(&mut self, filter: &str, share: &str) -> &mut Group {
         let groups = self.groups.get_or_insert_default();
-        let place = groups.iter().position(|group| &*group.name == name).unwrap_or_else(|| {
-            groups.push(Group { name: name.into(), members: Vec::new(), turn: Cell::new(0) });
+        let place = groups.iter().position(|group| group.name.share() == share).unwrap_or_else(|| {
+            let name = Arc::new(GroupName::new(share, filter));
+            groups.push(Group { name, members: Vec::new(), turn: Cell::new(0) });
             groups.len() - 1
         });
         &mut groups[place]
+    }
+
+    /// The group of this name, if there is one.
+    pub(super) fn find_group(&self, share: &str) -> Option<&Group> {
+        self.groups.as_ref()?.iter().find(|group| group.name.share() == share)
     }
 
     /// Forgets groups without members.
@@ -102,6 +118,25 @@ impl Interest {
                 self.groups = None;
             }
         }
+    }
+}
+
+impl GroupName {
+    fn new(share: &str, filter: &str) -> Self {
+        let text = format!("$share/{share}/{filter}").into_boxed_str();
+        Self { filter_at: text.len() - filter.len(), text }
+    }
+
+    pub(super) fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    pub(super) fn share(&self) -> &str {
+        &self.text["$share/".len()..self.filter_at - 1]
+    }
+
+    pub(super) fn filter(&self) -> &str {
+        &self.text[self.filter_at..]
     }
 }
 
@@ -288,6 +323,12 @@ mod tests {
         }
         assert!(subscribers.as_slice().is_empty());
         assert!(matches!(subscribers, Subscribers::None));
+    }
+
+    #[test]
+    fn a_group_knows_its_parts() {
+        let name = GroupName::new("g", "a/+/#");
+        assert_eq!((name.as_str(), name.share(), name.filter()), ("$share/g/a/+/#", "g", "a/+/#"));
     }
 
     #[test]

@@ -1,9 +1,10 @@
 //! The loop of one worker, and everything that it owns.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::os::fd::AsRawFd;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use hashbrown::HashTable;
@@ -19,6 +20,7 @@ use super::conn::{Conn, ConnRef};
 use super::counters::{Counters, Gauges};
 use super::crew::Lent;
 use super::deliver::Encoder;
+use super::door::{Addresses, Entry};
 use super::lifecycle::{End, Timer};
 use super::mail::{Mail, Outbox};
 use super::message::Message;
@@ -29,6 +31,7 @@ use super::settings::{
     ENDS_PER_TURN, MAIL_KEPT, MAILBOX_HIGH_BYTES, MAX_WORKERS, MEMORY_RESERVE, READ_BYTES, Settings, TICK_NS,
 };
 use super::subscribers::Interest;
+use super::totals::Totals;
 
 /// One worker thread's whole world.
 #[derive(Debug)]
@@ -40,6 +43,14 @@ pub(crate) struct Worker {
     /// Listeners that may have more connections than one turn accepts.
     pub(super) accepting: Vec<usize>,
 
+    /// The addresses that hash to this worker.
+    pub(super) addresses: Addresses,
+    /// How connections of this worker came in, by slot; empty as long as addresses are not counted.
+    pub(super) entries: HashMap<u32, Entry>,
+    /// Those of them that are to be refused.
+    pub(super) turned_away: usize,
+    /// What this worker and the others hold.
+    pub(super) totals: Arc<Totals>,
     pub(super) conns: Slab<Conn>,
     pub(super) sessions: Slab<Session>,
     /// Sessions by client identifier.
@@ -107,7 +118,7 @@ pub(crate) fn build(settings: &Settings, listeners: Vec<Vec<TcpListener>>) -> io
     let mailboxes =
         polls.iter().map(|poll| mailbox::mailbox(poll.registry(), MAILBOX)).collect::<io::Result<Vec<_>>>()?;
     let (peers, inboxes): (Vec<_>, Vec<_>) = mailboxes.into_iter().unzip();
-    let (hasher, started) = (RandomState::new(), Instant::now());
+    let (hasher, started, totals) = (RandomState::new(), Instant::now(), Arc::new(Totals::default()));
     let mut workers = Vec::new();
     for (id, ((poll, inbox), mut listeners)) in polls.into_iter().zip(inboxes).zip(listeners).enumerate() {
         for (index, listener) in listeners.iter_mut().enumerate() {
@@ -119,6 +130,10 @@ pub(crate) fn build(settings: &Settings, listeners: Vec<Vec<TcpListener>>) -> io
             poll,
             listeners,
             accepting: Vec::new(),
+            addresses: Addresses::default(),
+            entries: HashMap::new(),
+            turned_away: 0,
+            totals: Arc::clone(&totals),
             conns: Slab::new(),
             sessions: Slab::new(),
             directory: HashTable::new(),
@@ -293,6 +308,8 @@ impl Worker {
                 // Whoever asked may have gone.
                 let _ = to.send((self.counters, self.gauges()));
             }
+            Mail::Arrival(arrival) => self.meet_for_peer(*arrival),
+            Mail::Departure { slot } => self.addresses.leave(slot),
             Mail::Adopt(adopted) => self.adopt(*adopted),
             Mail::Publish(message) => self.route_from_peer(&message),
             Mail::Direct(direct) => self.deliver_direct(&direct),

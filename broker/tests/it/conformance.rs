@@ -7,7 +7,10 @@ use conformance::{cases, report};
 use crate::support::{Broker, PATIENCE};
 
 fn all_pass(workers: usize, spread: &str) {
-    let broker = Broker::start_with(workers, &format!("spread = \"{spread}\"\n"));
+    let config = format!(
+        "spread = \"{spread}\"\ncheck_payload_format = true\nresponse_information = \"answers/{{client_id}}/\"\n"
+    );
+    let broker = Broker::start_with(workers, &config);
     let instances: Vec<Instance> = cases::instances().collect();
     // Some cases wait out a few seconds of patience when all is well: it is not the long one of these tests.
     let options = Options { target: broker.address, patience: PATIENCE, jobs: 24 };

@@ -35,14 +35,19 @@ fn connection_without_connect() -> Outcome {
 
 #[test]
 fn connections() -> Outcome {
-    let broker = limited("max_connections = 2");
-    let lab = broker.lab(Version::V5, "conns");
-    let one = lab.client("one")?;
-    let mut two = lab.client("two")?;
-    lab.open("three")?.closed("two are as many as there may be")?;
-    two.silent("undisturbed")?;
-    one.disconnect()?;
-    lab.client("three")?.silent("there is room again")
+    for workers in [1, 3] {
+        let mut broker = Broker::start_with(workers, "[limits]\nmax_connections = 2\n");
+        let lab = broker.lab(Version::V5, "conns");
+        let one = lab.client("one")?;
+        let mut two = lab.client("two")?;
+        lab.open("three")?.closed("two are as many as there may be")?;
+        two.silent("undisturbed")?;
+        one.disconnect()?;
+        broker.wait_until_held(1, 1);
+        lab.client("three")?.silent("there is room again")?;
+        assert_eq!(broker.stop().get("refused_on_arrival"), 1);
+    }
+    Ok(())
 }
 
 #[test]
@@ -60,8 +65,13 @@ fn packet_size() -> Outcome {
         let reason = client.closed("too large")?;
         assert_eq!(reason, lab.is_v5().then_some(0x95));
         let mut client = lab.open("b")?;
-        client.send(&Connect::new(version, "x".repeat(2000)).bytes());
-        client.closed("too large before CONNECT was accepted")?;
+        let large = Connect::new(version, "x".repeat(2000));
+        if lab.is_v5() {
+            assert_eq!(refusal(&mut client, &large)?, 0x95);
+        } else {
+            client.send(&large.bytes());
+            client.closed("too large before CONNECT was accepted")?;
+        }
     }
     Ok(())
 }
@@ -242,6 +252,64 @@ fn retained_messages() -> Outcome {
     later.message("a", "4")?;
     later.message("c", "5")?;
     assert_eq!(broker.stop().get("dropped_retained_full"), 1);
+    Ok(())
+}
+
+#[test]
+fn retained_bytes() -> Outcome {
+    let mut broker = Broker::start_with(3, "[limits]\nmax_retained_bytes = 3000\n");
+    let lab = broker.lab(Version::V311, "bytes");
+    let mut publisher = lab.client("publisher")?;
+    let mut retain = |topic: &str, size: usize| {
+        publisher.publish(&lab.publish(topic, "x".repeat(size)).qos(1, 0).retain()).map(drop)
+    };
+    let held = |name: &str| {
+        let mut late = lab.subscriber(name, "+", 0)?;
+        let mut seen: Vec<(String, usize)> = Vec::new();
+        while let Some(packet) = late.next_within(std::time::Duration::from_millis(500), "retained messages")? {
+            let message = late.read("PUBLISH", packet.publish(late.version))?;
+            seen.push((message.topic, message.payload.len()));
+        }
+        seen.sort();
+        Outcome::Ok(seen)
+    };
+    let pair = |topic: &str, size: usize| (topic.to_owned(), size);
+    retain("a", 1_200)?;
+    retain("b", 1_200)?;
+    retain("c", 1_200)?;
+    assert_eq!(held("first")?, [pair("a", 1_200), pair("b", 1_200)], "no room for c");
+    // What it replaces makes room; what is out of date is not kept.
+    retain("a", 1_300)?;
+    assert_eq!(held("second")?, [pair("a", 1_300), pair("b", 1_200)]);
+    retain("b", 1_900)?;
+    assert_eq!(held("third")?, [pair("a", 1_300)], "no room for the new b, and the old one is outdated");
+    retain("c", 1_200)?;
+    retain("a", 0)?;
+    retain("b", 1_500)?;
+    assert_eq!(held("fourth")?, [pair("b", 1_500), pair("c", 1_200)]);
+    assert_eq!(broker.report().get("dropped_retained_full"), 2);
+    Ok(())
+}
+
+/// Each is found, however many there are.
+#[test]
+fn many_subscriptions_end_one_by_one() -> Outcome {
+    const COUNT: usize = 3_000;
+    let mut broker = limited("");
+    let lab = broker.lab(Version::V5, "many");
+    let mut client = lab.client("client")?;
+    let filters: Vec<String> = (0..COUNT).map(|n| format!("many/{n}/+")).collect();
+    let all: Vec<(&str, u8)> = filters.iter().map(|filter| (filter.as_str(), 0)).collect();
+    all.chunks(500).try_for_each(|some| client.subscribe_all(&[], some).map(|codes| assert_eq!(codes, [0; 500])))?;
+    assert_eq!(broker.report().get("filters"), COUNT as u64);
+    let (even, odd): (Vec<&str>, Vec<&str>) = (
+        filters.iter().step_by(2).map(String::as_str).collect(),
+        filters.iter().skip(1).step_by(2).map(String::as_str).collect(),
+    );
+    assert_eq!(client.unsubscribe(&even)?, vec![0; COUNT / 2]);
+    assert_eq!(client.unsubscribe(&even)?, vec![0x11; COUNT / 2], "they are gone");
+    assert_eq!(client.unsubscribe(&odd)?, vec![0; COUNT / 2]);
+    assert_eq!(broker.report().get("filters"), 0);
     Ok(())
 }
 

@@ -191,6 +191,84 @@ fn a_flood_between_workers() -> Outcome {
     Ok(())
 }
 
+/// What is held back of publishers that wait counts, and when memory is short no more is: it is acted upon, and what
+/// cannot be passed on is dropped and counted.
+#[test]
+fn input_held_back() -> Outcome {
+    const BUDGET: u64 = 24 * 1024 * 1024;
+    const PUBLISHERS: usize = 150;
+    const MESSAGES: usize = 220;
+    let mut broker = Broker::start_with(1, &format!("[limits]\nmax_memory_bytes = {BUDGET}\n"));
+    let lab = broker.lab(Version::V311, "held");
+    let frame = lab.publish("flood", "x".repeat(1_000)).qos(1, 1).bytes();
+    let mut subscriber = connected(&broker, "subscriber");
+    subscriber.write_all(&wire::subscribe(lab.version, 1, &[], &[("flood", 1)])).expect("sent");
+    subscriber.read_exact(&mut [0; 5]).expect("SUBACK");
+    let counted = Arc::new(AtomicU64::new(0));
+    let (reader, frame_bytes, count) = (subscriber.try_clone().expect("a handle"), frame.len(), Arc::clone(&counted));
+    // It never stalls, so that publishers wait for it, and is not fast either.
+    std::thread::spawn(move || {
+        count_messages_with(reader, frame_bytes, 1, &count, || std::thread::sleep(Duration::from_millis(1)));
+    });
+    let publishers: Vec<_> = (0..PUBLISHERS)
+        .map(|n| {
+            let mut stream = connected(&broker, &format!("publisher{n}"));
+            let flood = frame.repeat(MESSAGES);
+            std::thread::spawn(move || {
+                let mut reader = stream.try_clone().expect("a handle");
+                let writer = std::thread::spawn(move || stream.write_all(&flood).expect("sent"));
+                reader.read_exact(&mut vec![0; 4 * MESSAGES]).expect("acknowledged");
+                writer.join().expect("everything is sent");
+            })
+        })
+        .collect();
+    let total = (PUBLISHERS * MESSAGES) as u64;
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let report = broker.report();
+        assert!(report.get("memory_bytes") <= BUDGET, "{report:?}");
+        let (received, dropped) = (report.get("received"), report.get("dropped_memory"));
+        if received == total && report.get("delivered") + dropped + report.get("dropped_queue_full") == total {
+            assert!(report.get("publisher_pauses") > 0, "{report:?}");
+            assert!(counted.load(Ordering::Relaxed) <= total);
+            break;
+        }
+        assert!(Instant::now() < deadline, "not all has been dealt with: {report:?}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    publishers.into_iter().for_each(|publisher| publisher.join().expect("acknowledged"));
+    Ok(())
+}
+
+/// Who makes the broker answer and does not listen is not read, and goes on when it listens.
+#[test]
+fn answers_that_are_not_taken() -> Outcome {
+    // More than the kernel keeps: 4 MiB of output of the broker, by default, and what the client's small buffer takes.
+    const PINGS: usize = 3_500_000;
+    const MOST_BYTES: u64 = 2 * 1024 * 1024;
+    let mut broker = Broker::start_with(1, "[limits]\nmax_output_bytes = 100000\n");
+    let lab = broker.lab(Version::V311, "deaf");
+    let mut stream = connected(&broker, "deaf");
+    setsockopt(&stream, sockopt::RcvBuf, &(64 * 1024)).expect("SO_RCVBUF is set");
+    let idle_bytes = broker.report().get("memory_bytes");
+    let mut reader = stream.try_clone().expect("a handle");
+    let writer = std::thread::spawn(move || stream.write_all(&[0xC0, 0].repeat(PINGS)).expect("sent"));
+    let deadline = Instant::now() + PATIENCE;
+    while broker.report().get("choked") == 0 {
+        assert!(Instant::now() < deadline, "it is read on and on");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let mut other = lab.client("other")?;
+    other.publish(&lab.publish("x", "served").qos(1, 0))?;
+    let report = broker.report();
+    assert!(report.get("memory_bytes") < idle_bytes + MOST_BYTES, "{report:?}");
+    let mut answers = vec![0; 2 * PINGS];
+    reader.read_exact(&mut answers).expect("every PINGRESP");
+    assert!(answers.chunks(2).all(|answer| answer == [0xD0, 0]));
+    writer.join().expect("everything is sent");
+    Ok(())
+}
+
 fn connected(broker: &Broker, name: &str) -> TcpStream {
     let mut stream = TcpStream::connect(broker.address).expect("connected");
     stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
@@ -200,7 +278,12 @@ fn connected(broker: &Broker, name: &str) -> TcpStream {
 }
 
 /// Counts messages of one size until the connection ends, and acknowledges them.
-fn count_messages(mut stream: TcpStream, frame_bytes: usize, qos: u8, counted: &AtomicU64) {
+fn count_messages(stream: TcpStream, frame_bytes: usize, qos: u8, counted: &AtomicU64) {
+    count_messages_with(stream, frame_bytes, qos, counted, || ());
+}
+
+/// The same, with something to be done for each.
+fn count_messages_with(mut stream: TcpStream, frame_bytes: usize, qos: u8, counted: &AtomicU64, each: impl Fn()) {
     let mut reader = BufReader::new(stream.try_clone().expect("a handle"));
     let mut frame = vec![0; frame_bytes];
     // A header of three bytes, then the topic; behind it the identifier.
@@ -211,6 +294,7 @@ fn count_messages(mut stream: TcpStream, frame_bytes: usize, qos: u8, counted: &
             break;
         }
         counted.fetch_add(1, Ordering::Relaxed);
+        each();
     }
 }
 

@@ -21,9 +21,9 @@ pub(super) const CASES: &[Case] = &[
         protocol_level,
     )
     .v311(&["3.1.2-2", "3.2.2-5"])
-    .v5(&["3.1.2-2"]),
+    .v5(&["3.1.2-2", "3.2.2-6", "3.2.2-7"]),
     Case::new("connect", "reserved-flag", "The reserved flag must be 0", reserved_flag)
-        .v311(&["3.1.2-3", "3.1.4-1"])
+        .v311(&["3.1.2-3", "3.1.4-1", "3.2.2-6"])
         .v5(&["3.1.2-3", "3.1.4-1"]),
     Case::new("connect", "fixed-header-flags", "The flags of the fixed header must be 0", fixed_header_flags)
         .v311(&["2.2.2-1", "2.2.2-2"])

@@ -71,9 +71,10 @@ fn silence_and_will(lab: &Lab) -> Outcome {
 }
 
 fn any_packet(lab: &Lab) -> Outcome {
-    let (mut client, _) = lab.accepted("busy", &lab.connect("busy").keep_alive(2))?;
+    let (mut client, _) = lab.accepted("busy", &lab.connect("busy").keep_alive(4))?;
+    // Each long before the end, all of it longer than a silent client may stay.
     for round in 0..3 {
-        sleep(Duration::from_millis(1_600));
+        sleep(Duration::from_millis(2_200));
         match round % 3 {
             0 => client.publish(&lab.publish(&lab.topic("a"), "x")).map(drop)?,
             1 => client.silent("no reason to close")?,

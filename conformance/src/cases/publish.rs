@@ -2,12 +2,12 @@
 
 use crate::case::{Case, Lab};
 use crate::client::Outcome;
-use crate::wire::{self, frame};
+use crate::wire::{self, frame, property};
 
 pub(super) const CASES: &[Case] = &[
     Case::new("publish", "qos-0", "QoS 0 is delivered and not acknowledged", qos_0)
-        .v311(&["3.3.4-1", "4.3.1-1"])
-        .v5(&["3.3.4-1", "4.3.1-1"]),
+        .v311(&["3.3.4-1", "4.3.1-1", "2.3.1-5"])
+        .v5(&["3.3.4-1", "4.3.1-1", "2.2.1-2"]),
     Case::new("publish", "qos-1", "QoS 1 is acknowledged by PUBACK with its identifier", qos_1)
         .v311(&["3.3.4-1", "2.3.1-6", "4.3.2-2"])
         .v5(&["3.3.4-1", "2.2.1-5", "4.3.2-4"]),
@@ -33,6 +33,13 @@ pub(super) const CASES: &[Case] = &[
     Case::new("publish", "qos-2-id-again", "After PUBCOMP the same identifier is a new message", qos_2_again)
         .v311(&["4.3.3-2"])
         .v5(&["4.3.3-12"]),
+    Case::new(
+        "publish",
+        "qos-2-refused",
+        "After a PUBREC that refuses, the same identifier is a new message",
+        qos_2_refused,
+    )
+    .v5(&["4.3.3-9", "§3.3.2.3.2"]),
     Case::new(
         "publish",
         "qos-2-over-reconnect",
@@ -466,4 +473,21 @@ fn acks_in_order(lab: &Lab) -> Outcome {
 fn client_sub_id(lab: &Lab) -> Outcome {
     let publish = lab.publish(&lab.topic("a"), "x").with(wire::property::subscription_id(3));
     closes(lab, "a subscription identifier from a client", &publish.bytes(), &[0x81, 0x82])
+}
+
+/// A payload that is said to be text and is not may be refused; a server that does not look passes.
+fn qos_2_refused(lab: &Lab) -> Outcome {
+    let topic = lab.topic("a");
+    let mut subscriber = lab.subscriber("subscriber", &topic, 2)?;
+    let mut publisher = lab.client("publisher")?;
+    publisher.send(&lab.publish(&topic, [0xC3, 0x28]).qos(2, 1).with(property::payload_format(1)).bytes());
+    let answer = publisher.acknowledged(0x50, 1)?;
+    if answer.codes.first().is_none_or(|&code| code < 0x80) {
+        publisher.send(&wire::ack(0x62, 1));
+        return publisher.acknowledged(0x70, 1).map(drop);
+    }
+    publisher.check(answer.codes[0] == 0x99, "payload format invalid", format!("{answer:?}"))?;
+    publisher.publish(&lab.publish(&topic, "new").qos(2, 1).with(property::payload_format(1)))?;
+    subscriber.message(&topic, "new")?;
+    subscriber.silent("nothing that was refused")
 }

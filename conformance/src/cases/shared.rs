@@ -25,6 +25,14 @@ pub(super) const CASES: &[Case] = &[
         .v5(&["4.8.2-4"]),
     Case::new("shared", "session-ends", "A QoS 2 delivery that began is not moved to another member", session_ends)
         .v5(&["4.8.2-5"]),
+    Case::new(
+        "shared",
+        "undelivered-moved",
+        "What a member did not acknowledge at QoS 1, or was not sent, goes to another when its session ends",
+        moved,
+    )
+    .v5(&["§4.8.2"])
+    .optional(),
     Case::new("shared", "refused-not-moved", "A refused message is not given to another member", refused)
         .v5(&["4.8.2-6"]),
     Case::new("shared", "retain-flag", "Live messages have RETAIN 0", retain_flag).v5(&["3.3.1-12"]),
@@ -219,6 +227,29 @@ fn session_ends(lab: &Lab) -> Outcome {
     first.vanish()?;
     std::thread::sleep(std::time::Duration::from_millis(200));
     second.silent("the delivery to the other member had begun")
+}
+
+fn moved(lab: &Lab) -> Outcome {
+    for (qos, not_moved) in [(1, 0), (2, 1)] {
+        let topic = lab.topic("a");
+        let connect = lab.connect("first").with(property::receive_maximum(1));
+        let (mut first, _) = lab.accepted("first", &connect)?;
+        first.subscribe(&share(lab, &topic), qos)?;
+        let mut publisher = lab.client("publisher")?;
+        for text in ["1", "2", "3"] {
+            publisher.publish(&lab.publish(&topic, text).qos(qos, 0))?;
+        }
+        // The delivery of one has begun, the others wait for it.
+        first.incoming("1")?;
+        let mut second = lab.subscriber("second", &share(lab, &topic), qos)?;
+        first.vanish()?;
+        for text in ["1", "2", "3"].iter().skip(not_moved) {
+            second.message(&topic, text)?;
+        }
+        second.silent("nothing else")?;
+        second.disconnect()?;
+    }
+    Ok(())
 }
 
 fn refused(lab: &Lab) -> Outcome {

@@ -30,6 +30,16 @@ pub(super) const CASES: &[Case] = &[
         .v5(&["3.1.2-24", "3.1.2-25"]),
     Case::new(
         "size",
+        "answers-fit-maximum",
+        "Reason strings and user properties make no answer larger than the client's maximum",
+        answers_fit,
+    )
+    .v5(&[
+        "3.4.2-2", "3.4.2-3", "3.5.2-2", "3.5.2-3", "3.6.2-2", "3.6.2-3", "3.7.2-2", "3.7.2-3", "3.9.2-1", "3.9.2-2",
+        "3.11.2-1", "3.11.2-2", "3.14.2-3", "3.14.2-4",
+    ]),
+    Case::new(
+        "size",
         "maximum-of-client-in-flight",
         "What is dropped as too large leaves no gap in the flow",
         dropped_flow,
@@ -113,6 +123,41 @@ fn of_client(lab: &Lab) -> Outcome {
         client.message(&topic, "last")?;
     }
     client.silent("nothing that is too large")
+}
+
+/// Requests that a server may want to say more about than a code: no subscriber, no such identifier, no such filter, a
+/// filter that may not be used. Where CONNACK does not fit there is nothing to see.
+fn answers_fit(lab: &Lab) -> Outcome {
+    let topic = lab.topic("nobody");
+    let deep = lab.topic(&"/x".repeat(300));
+    for maximum in [16, 20, 24, 28, 32, 40, 60, 120] {
+        let mut client = lab.open("terse")?;
+        client.send(&lab.connect("terse").with(property::maximum_packet_size(maximum)).bytes());
+        let Some(connack) = client.next_or_end("CONNACK, or the end")? else { continue };
+        client.check(connack.first == 0x20, "CONNACK", &connack)?;
+        let requests = [
+            lab.publish(&topic, "x").qos(1, 1).bytes(),
+            lab.publish(&topic, "x").qos(2, 2).bytes(),
+            wire::ack(0x62, 2),
+            wire::ack(0x62, 3),
+            wire::ack(0x50, 4),
+            wire::unsubscribe(lab.version, 5, &[&topic]),
+            wire::subscribe(lab.version, 6, &[], &[(&topic, 0), (&deep, 0)]),
+            lab.publish("a/#", "x").bytes(),
+        ];
+        for request in &requests {
+            client.send(request);
+            client.send(wire::PINGREQ);
+            while let Some(packet) = client.next_or_end("an answer, or the end")? {
+                let size = 2 + packet.body.len();
+                client.check(size <= maximum as usize, format!("no packet over {maximum} bytes"), &packet)?;
+                if packet.first == 0xD0 {
+                    break;
+                }
+            }
+        }
+    }
+    Ok(())
 }
 
 fn dropped_flow(lab: &Lab) -> Outcome {

@@ -10,11 +10,11 @@ use crate::wire;
 pub(super) const CASES: &[Case] = &[
     Case::new("stream", "byte-by-byte", "A whole conversation in segments of one byte", byte_by_byte)
         .v311(&["7.1.1-1"])
-        .v5(&["4.2-1"]),
+        .v5(&["4.2.0-1"]),
     Case::new("stream", "many-in-one", "Hundreds of packets in one segment", many_in_one)
         .v311(&["7.1.1-1"])
-        .v5(&["4.2-1"]),
-    Case::new("stream", "odd-cuts", "Packets cut at every place", odd_cuts).v311(&["7.1.1-1"]).v5(&["4.2-1"]),
+        .v5(&["4.2.0-1"]),
+    Case::new("stream", "odd-cuts", "Packets cut at every place", odd_cuts).v311(&["7.1.1-1"]).v5(&["4.2.0-1"]),
     Case::new("stream", "half-a-packet", "Half a packet holds nobody up, and its end comes to nothing", half_a_packet)
         .v311(&["§4.2"])
         .v5(&["§4.2"]),

@@ -31,7 +31,7 @@ pub(super) const CASES: &[Case] = &[
         .v5(&["3.1.2-8"]),
     Case::new("will", "disconnect-with-will", "DISCONNECT with 0x04 publishes the will", disconnect_with_will)
         .v5(&["3.1.2-8", "§3.14.2.1"]),
-    Case::new("will", "properties", "The will's properties come with it", properties).v5(&["§3.1.3.2"]),
+    Case::new("will", "properties", "The will's properties come with it", properties).v5(&["§3.1.3.2", "3.1.3-10"]),
     Case::new("will", "expiry-counts-from-publication", "Its message expiry counts from its publication", expiry)
         .v5(&["§3.1.3.2.4"]),
     Case::new("will", "delay", "The will waits for its delay", delay).v5(&["3.1.2-8"]),

@@ -1,4 +1,4 @@
-//! The normative statements that concern a server, in short words of our own. The specifications have the full text.
+//! The normative statements, in short words of our own; those that bind only clients have a note that says so. The specifications have the full text.
 
 mod v311;
 mod v5;
@@ -35,6 +35,6 @@ const fn noted(id: &'static str, about: &'static str, note: &'static str) -> Sta
 /// Why no case shows it.
 const NO_WEBSOCKET: &str = "WebSocket is another transport; the cases speak TCP";
 const SUPPORTED: &str = "bounds servers that lack a feature; a case shows that it is there";
-const SENDS_NONE: &str =
-    "binds a server that sends this property; `connack/fits-maximum-packet-size` bounds every packet";
-const SIDE_OF_CLIENT: &str = "binds the client; what a server does with a client that breaks it is left open";
+const NEEDS_AUTH: &str = "needs an authentication method that the server has";
+pub(crate) const SIDE_OF_CLIENT: &str =
+    "binds the client; what a server does with a client that breaks it is left open";

@@ -88,6 +88,15 @@ impl<'a> Frame<'a> {
         Ok(Some(Self { first: raw[0], body: &raw[header_len..], raw }))
     }
 
+    /// The packet that `bytes` begin with, as much of it as is there: for what can be said of one that is refused before
+    /// it is whole. Its body is empty where the fixed header is not whole or malformed.
+    #[must_use]
+    pub fn beginning(bytes: &'a [u8]) -> Self {
+        let (&first, length) = bytes.split_first().unwrap_or((&0, &[]));
+        let length_len = decode_varint(length).ok().flatten().map_or(length.len(), |(_, length_len)| length_len);
+        Self { first, body: &length[length_len..], raw: bytes }
+    }
+
     /// Bytes of the fixed header and of the whole packet that `bytes` begin with, or `None` when even the header is
     /// not whole yet.
     ///

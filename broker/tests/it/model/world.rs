@@ -36,12 +36,16 @@ struct Message {
 #[derive(Debug)]
 struct Shared {
     message: Message,
+    /// With its `$share/`.
+    filter: &'static str,
     members: Vec<Member>,
+    /// The session that had it has ended, or has unsubscribed: any member may get it now, whoever joins included.
+    moved: bool,
     /// It may have been lost, with a session that ended or with a connection at QoS 0.
     doubtful: bool,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Member {
     client: usize,
     /// Of its session.
@@ -65,6 +69,8 @@ pub(super) struct Flight {
     received: bool,
     /// It may have been sent on an older connection and not received.
     doubtful: bool,
+    /// The group that the client got it as a member of, and the message.
+    origin: Option<(&'static str, Message)>,
 }
 
 /// A session.
@@ -175,17 +181,29 @@ impl World {
         if let Some(will) = will {
             self.publish_will(will, serial);
         }
-        self.sessions.remove(&client);
+        let ended = self.sessions.remove(&client).expect("it was there before");
         self.note_end(serial, true);
+        // What it got as a member of a group and did not acknowledge is for the others (section 4.8.2).
+        for flight in ended.window.into_iter().filter(|flight| flight.delivery.qos == 1) {
+            let Some((filter, message)) = flight.origin else { continue };
+            let mut shared = Shared { message, filter, members: Vec::new(), moved: false, doubtful: true };
+            shared.give_to(&self.sessions);
+            self.shared.push(shared);
+        }
     }
 
     /// What was under way to a member of a group may be lost, or come again.
     fn note_end(&mut self, serial: u64, of_session: bool) {
         for shared in &mut self.shared {
             let qos = shared.message.qos;
+            let mut had_it = false;
             for member in shared.members.iter_mut().filter(|member| member.serial == serial) {
                 member.reconnected = true;
                 shared.doubtful |= of_session || qos.min(member.wish.qos) == 0;
+                had_it = true;
+            }
+            if of_session && had_it {
+                shared.give_to(&self.sessions);
             }
         }
     }
@@ -200,6 +218,10 @@ impl World {
         let Self { sessions, retained, .. } = self;
         let session = sessions.get_mut(&client).expect("it is connected");
         let existed = session.subscriptions.insert(wish.filter, wish).is_some();
+        let member = Member { client, serial: session.serial, wish, reconnected: false };
+        for shared in self.shared.iter_mut().filter(|shared| shared.moved && shared.filter == wish.filter) {
+            shared.members.push(member.clone());
+        }
         let wanted = match wish.handling {
             _ if group(wish.filter).is_some() => false,
             0 => true,
@@ -218,7 +240,15 @@ impl World {
     /// Returns whether there was such a subscription.
     pub(super) fn unsubscribe(&mut self, client: usize, filter: &str) -> bool {
         let session = self.sessions.get_mut(&client).expect("it is connected");
-        session.subscriptions.remove(filter).is_some()
+        let (existed, serial) = (session.subscriptions.remove(filter).is_some(), session.serial);
+        // What was still under way to it between workers goes to another member.
+        for shared in self.shared.iter_mut().filter(|shared| shared.filter == filter) {
+            if shared.members.iter().any(|member| member.serial == serial) {
+                shared.give_to(&self.sessions);
+                shared.doubtful = true;
+            }
+        }
+        existed
     }
 
     /// Returns whether somebody had subscribed.
@@ -259,7 +289,7 @@ impl World {
 
     /// Leaves the message to one member of each group, to one that is connected if there is one.
     fn share(&mut self, message: &Message) -> bool {
-        let mut groups: BTreeMap<&str, Vec<(bool, Member)>> = BTreeMap::new();
+        let mut groups: BTreeMap<&'static str, Vec<(bool, Member)>> = BTreeMap::new();
         for (&client, session) in &self.sessions {
             for (&filter, &wish) in &session.subscriptions {
                 if group(filter).is_some_and(|filter| matches(filter, message.topic)) {
@@ -269,12 +299,12 @@ impl World {
             }
         }
         let wanted = !groups.is_empty();
-        for members in groups.into_values() {
+        for (filter, members) in groups {
             let any_online = members.iter().any(|(online, _)| *online);
             let members = members.into_iter().filter(|(online, _)| *online || !any_online);
             let members: Vec<Member> = members.map(|(_, member)| member).collect();
             let doubtful = !any_online && members.iter().any(|member| message.qos.min(member.wish.qos) == 0);
-            self.shared.push(Shared { message: message.clone(), members, doubtful });
+            self.shared.push(Shared { message: message.clone(), filter, members, moved: false, doubtful });
         }
         wanted
     }
@@ -297,27 +327,27 @@ impl World {
             return Ok(place);
         }
         let wanted = session.next_flight().map(|place| session.window[place].delivery.clone());
-        let Some(delivery) = self.receive_shared(client, got, dup) else {
+        let Some((delivery, shared)) = self.receive_shared(client, got, dup) else {
             return Err(format!("wanted {wanted:?}, got {got:?} dup {dup}"));
         };
         let session = self.sessions.get_mut(&client).expect("it is connected");
-        Ok(session.receive_new(delivery, id))
+        Ok(session.receive_new(delivery, id, Some((shared.filter, shared.message))))
     }
 
     /// Finds what was received among the messages for groups to which the client belongs; nobody else may get it then.
-    fn receive_shared(&mut self, client: usize, got: &Delivery, dup: bool) -> Option<Delivery> {
+    fn receive_shared(&mut self, client: usize, got: &Delivery, dup: bool) -> Option<(Delivery, Shared)> {
         let session = &self.sessions[&client];
         let as_received = |shared: &Shared| {
-            let mut members = shared.members.iter();
-            let member = members.find(|member| member.serial == session.serial && (member.reconnected || !dup))?;
-            let retain = shared.message.retain && member.wish.as_published;
-            let delivery = Delivery::new(&shared.message, member.wish.qos, retain, &[member.wish.id]);
-            delivery.is(got, session.is_v5).then_some(delivery)
+            let members = shared.members.iter().filter(|member| member.serial == session.serial);
+            members.filter(|member| member.reconnected || !dup).find_map(|member| {
+                let retain = shared.message.retain && member.wish.as_published;
+                let delivery = Delivery::new(&shared.message, member.wish.qos, retain, &[member.wish.id]);
+                delivery.is(got, session.is_v5).then_some(delivery)
+            })
         };
         let (place, delivery) =
             self.shared.iter().enumerate().find_map(|(place, shared)| Some((place, as_received(shared)?)))?;
-        self.shared.remove(place);
-        Some(delivery)
+        Some((delivery, self.shared.remove(place)))
     }
 
     /// A message for a group of which everybody has read everything.
@@ -328,6 +358,18 @@ impl World {
         };
         let missing = self.shared.iter().find(|shared| !shared.doubtful && shared.members.iter().all(is_here));
         missing.map(|shared| format!("{shared:?}"))
+    }
+}
+
+impl Shared {
+    /// Who had it is a member no more: it may go to any that is one now.
+    fn give_to(&mut self, sessions: &BTreeMap<usize, Session>) {
+        self.moved = true;
+        for (&client, session) in sessions {
+            if let Some(&wish) = session.subscriptions.get(self.filter) {
+                self.members.push(Member { client, serial: session.serial, wish, reconnected: !session.online });
+            }
+        }
     }
 }
 
@@ -393,7 +435,7 @@ impl Session {
             let replay = self.replays.iter().position(|replay| !dup && replay.is(got, self.is_v5));
             return Ok(replay.map(|place| {
                 let delivery = self.replays.swap_remove(place);
-                self.receive_new(delivery, id)
+                self.receive_new(delivery, id, None)
             }));
         };
         let flight = &mut self.window[place];
@@ -409,9 +451,9 @@ impl Session {
     }
 
     /// A message whose turn in the window is that of its arrival.
-    fn receive_new(&mut self, delivery: Delivery, id: u16) -> usize {
+    fn receive_new(&mut self, delivery: Delivery, id: u16, origin: Option<(&'static str, Message)>) -> usize {
         let place = self.next_flight().unwrap_or(self.window.len());
-        self.window.insert(place, Flight { received: true, id: Some(id), ..Flight::new(delivery) });
+        self.window.insert(place, Flight { received: true, id: Some(id), origin, ..Flight::new(delivery) });
         place
     }
 
@@ -447,7 +489,7 @@ impl Session {
 
 impl Flight {
     fn new(delivery: Delivery) -> Self {
-        Self { delivery, id: None, released: false, sent: true, received: false, doubtful: false }
+        Self { delivery, id: None, released: false, sent: true, received: false, doubtful: false, origin: None }
     }
 
     /// Whether the client has it and owes an acknowledgement.
