@@ -217,11 +217,11 @@ fn doubts(run: &ConsoleRun) -> Vec<Doubt> {
             ),
         );
     }
-    if let (Some(clients), Some(connected)) = (clients, run.counters.get("connect_succ").and_then(|lines| lines.last()))
+    let connected = run.counters.get("connect_succ").and_then(|lines| lines.last());
+    if let (Some(clients), Some(connected)) = (clients, connected.map(|line| line.total))
+        && (connected as f64) < clients
     {
-        if (connected.total as f64) < clients {
-            add("clients-missing", format!("{} clients connected, {clients:.0} were asked for", connected.total));
-        }
+        add("clients-missing", format!("{connected} clients connected, {clients:.0} were asked for"));
     }
     let end_s = run.counters.values().filter_map(|lines| Some(lines.last()?.at_s)).max().unwrap_or(0);
     for name in run.counters.keys().filter(|name| FLOWS.contains(&name.as_str())) {

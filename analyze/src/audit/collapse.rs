@@ -117,7 +117,7 @@ fn vanished(reading: &Reading, series: &Series) -> Option<Proof> {
         *first <= first_ns + slack_ns && *last + slack_ns < newest_ns.min(last_ns)
     };
     let gone: Vec<&str> = seen.values().filter(is_gone).map(|(.., name)| *name).collect();
-    let (at_ns, _) = seen.values().filter(is_gone).map(|(_, last, _)| (*last, ())).min()?;
+    let at_ns = seen.values().filter(is_gone).map(|(_, last, _)| *last).min()?;
     let at_s = at_ns.saturating_sub(series.origin_mono_ns?) as f64 * 1e-9;
     let text = format!("{} of {} processes of the broker ended: {}", gone.len(), seen.len(), gone.join(", "));
     Some(Proof::new(reading.run.path.display().to_string(), text).at(reading, at_s))

@@ -80,8 +80,10 @@ fn loaded(home: &Path, target: &str, cost: f64, change: Option<(u64, u64)>) -> P
     let mut log = sub.latency_log().unwrap();
     for second in 1..60 {
         let mut histogram = hlog::histogram();
-        (0..1_000)
-            .for_each(|i| histogram.record((cost * f64::from(100_000 + 100 * i + second % 7 * 50)) as u64).unwrap());
+        for step in 0..100 {
+            let value_ns = cost * f64::from(100_000 + 1_000 * step + second % 7 * 50);
+            histogram.record_n(value_ns as u64, 10).unwrap();
+        }
         log.append(Some(hlog::CORRECTED), stamps(u64::from(second as u32)).1, S, &histogram).unwrap();
     }
     let summary = |mode: &str, clients| LoadSummary {
