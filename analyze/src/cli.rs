@@ -20,6 +20,7 @@ use crate::report;
 use crate::report::metric::Metric;
 use crate::report::text::Lang;
 use crate::serve;
+use crate::steady;
 use crate::summary::{self, RunSummary};
 
 /// Parses the arguments, does what they say, and reports a failure in one line.
@@ -73,6 +74,15 @@ enum Command {
         #[arg(long, value_name = "NAME")]
         counter: Vec<String>,
         /// Form of the output; csv holds the rates over time
+        #[arg(long, value_enum, default_value_t = Format::Md)]
+        format: Format,
+    },
+    /// Test memory and throughput for a trend over the measured phase (Mann and Kendall), each run by itself
+    Steady {
+        /// Run directories, or directories that hold some at any depth
+        #[arg(required = true, value_name = "DIR")]
+        dirs: Vec<PathBuf>,
+        /// Form of the output
         #[arg(long, value_enum, default_value_t = Format::Md)]
         format: Format,
     },
@@ -186,6 +196,7 @@ fn run(arguments: Arguments) -> Result<()> {
         Command::Rates { raw, output, compat } => run_rates(&raw, output.as_deref(), compat),
         Command::Summary { dirs, format } => run_summary(&dirs, format),
         Command::Console { files, counter, format } => run_console(&files, &counter, format),
+        Command::Steady { dirs, format } => run_steady(&dirs, format),
         Command::Audit { dirs, format, against, fail_on } => run_audit(&dirs, format, &against, fail_on),
         Command::Claims { file, dirs, format } => run_claims(&file, &dirs, format),
         Command::Compare { dirs, matrix, noise, metric, format } => run_compare(&dirs, matrix, &noise, &metric, format),
@@ -258,6 +269,19 @@ fn run_console(files: &[PathBuf], counters: &[String], format: Format) -> Result
     if failed > 0 {
         bail!("{failed} of {} files could not be used; what the others hold is above", files.len());
     }
+    Ok(())
+}
+
+fn run_steady(dirs: &[PathBuf], format: Format) -> Result<()> {
+    let courses = steady::courses(&discover(dirs)?)?;
+    print!(
+        "{}",
+        match format {
+            Format::Md => steady::markdown(&courses),
+            Format::Csv => steady::csv(&courses),
+            Format::Json => serde_json::to_string_pretty(&courses)? + "\n",
+        }
+    );
     Ok(())
 }
 

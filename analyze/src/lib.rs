@@ -9,6 +9,7 @@
 //! - [`stats`]: statistics on plain slices.
 //! - [`phases`]: which part of a run is the measured one.
 //! - [`rates`]: `analyze rates`, counters turned into rates.
+//! - [`steady`]: `analyze steady`, whether memory and throughput still move when figures are taken.
 //! - [`summary`]: `analyze summary`, one run in a few windows.
 //! - [`reading`]: a run read once, for those that look at many runs from many sides.
 //! - [`claims`]: `analyze claims`, published figures against runs.
@@ -31,6 +32,7 @@ pub mod report;
 pub mod series;
 pub mod serve;
 pub mod stats;
+pub mod steady;
 pub mod summary;
 pub mod table;
 pub mod tag;

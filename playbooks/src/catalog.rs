@@ -12,25 +12,41 @@ use crate::typed::{Experiment, Target, parse};
 const EXPERIMENTS: &[(&str, &str)] = &[
     ("experiments/aa-control.toml", include_str!("../experiments/aa-control.toml")),
     ("experiments/c1m.toml", include_str!("../experiments/c1m.toml")),
+    ("experiments/capacity.toml", include_str!("../experiments/capacity.toml")),
     ("experiments/idle-baseline.toml", include_str!("../experiments/idle-baseline.toml")),
     ("experiments/latency.toml", include_str!("../experiments/latency.toml")),
+    ("experiments/mqttx-bench.toml", include_str!("../experiments/mqttx-bench.toml")),
     ("experiments/n2n.toml", include_str!("../experiments/n2n.toml")),
     ("experiments/omb.toml", include_str!("../experiments/omb.toml")),
     ("experiments/payload-sweep.toml", include_str!("../experiments/payload-sweep.toml")),
     ("experiments/quickstart.toml", include_str!("../experiments/quickstart.toml")),
+    ("experiments/reconnect-storm.toml", include_str!("../experiments/reconnect-storm.toml")),
+    ("experiments/robustness.toml", include_str!("../experiments/robustness.toml")),
     ("experiments/throughput.toml", include_str!("../experiments/throughput.toml")),
 ];
 
 /// (file name, text) of the shipped targets.
 const TARGETS: &[(&str, &str)] = &[
     ("targets/aedes.toml", include_str!("../targets/aedes.toml")),
+    ("targets/apexmqtt.toml", include_str!("../targets/apexmqtt.toml")),
+    ("targets/emqx-default.toml", include_str!("../targets/emqx-default.toml")),
     ("targets/emqx.toml", include_str!("../targets/emqx.toml")),
+    ("targets/external.toml", include_str!("../targets/external.toml")),
+    ("targets/flashmq-default.toml", include_str!("../targets/flashmq-default.toml")),
+    ("targets/flashmq.toml", include_str!("../targets/flashmq.toml")),
+    ("targets/hivemq-ce-default.toml", include_str!("../targets/hivemq-ce-default.toml")),
+    ("targets/hivemq-ce.toml", include_str!("../targets/hivemq-ce.toml")),
     ("targets/mosquitto-default.toml", include_str!("../targets/mosquitto-default.toml")),
     ("targets/mosquitto.toml", include_str!("../targets/mosquitto.toml")),
+    ("targets/nanomq-default.toml", include_str!("../targets/nanomq-default.toml")),
     ("targets/nanomq.toml", include_str!("../targets/nanomq.toml")),
+    ("targets/ours-default.toml", include_str!("../targets/ours-default.toml")),
     ("targets/ours.toml", include_str!("../targets/ours.toml")),
+    ("targets/rabbitmq-default.toml", include_str!("../targets/rabbitmq-default.toml")),
     ("targets/rabbitmq.toml", include_str!("../targets/rabbitmq.toml")),
     ("targets/rumqttd.toml", include_str!("../targets/rumqttd.toml")),
+    ("targets/vernemq-default.toml", include_str!("../targets/vernemq-default.toml")),
+    ("targets/vernemq.toml", include_str!("../targets/vernemq.toml")),
 ];
 
 /// Every shipped experiment.

@@ -2,7 +2,7 @@
 //!
 //! Variables of an experiment's texts: the step's matrix axes; `{host}` and `{port}` of the broker; `{source}`, an address of
 //! the load's host, and `{sources}`, as many of them as a load's connections need ports (see [`crate::layout`]); in a load
-//! with `every` also `{every_ms}` and `{count}`. Of a target's texts: `{host}`, `{port}`, `{config}` (folder of its files)
+//! with `every` also `{every_ms}` and `{count}`; where the collector echoes, `{echo}`. Of a target's texts: `{host}`, `{port}`, `{config}` (folder of its files)
 //! and `{user}` (who runs this).
 
 use std::collections::BTreeMap;
@@ -12,10 +12,11 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail};
 use runlog::{Context, Role};
 
-use crate::layout::{self, Layout, Place, Places, SUT};
+use crate::layout::{self, Layout, PROBER, Place, Places, SUT, TESTER};
 use crate::machine::Machine;
 use crate::plan::{
-    Phase, Plan, PlannedBroker, PlannedFile, PlannedPhase, PlannedProcess, PlannedStep, PlannedTarget, ProcessKind,
+    Phase, Plan, PlannedBroker, PlannedCheck, PlannedClean, PlannedFile, PlannedPhase, PlannedProcess, PlannedStep,
+    PlannedTarget, ProcessKind,
 };
 use crate::resolve::{self, Side};
 use crate::template::{Variables, fill};
@@ -49,7 +50,8 @@ pub(crate) fn expand(
     machine: &Machine,
     options: &Options,
 ) -> Result<Plan> {
-    let mut notes: Vec<String> = sides.iter().flat_map(|side| side.notes.iter().cloned()).collect();
+    let said = |side: &Side| side.notes.iter().chain(&side.target.caveats).cloned().collect::<Vec<_>>();
+    let mut notes: Vec<String> = sides.iter().flat_map(said).collect();
     notes.extend(options.layout.notes());
     let points = points(experiment, machine, options.scale, &mut notes)?;
     let repeats = options.repeats.unwrap_or(experiment.repeats);
@@ -61,7 +63,10 @@ pub(crate) fn expand(
     for repeat in 1..=repeats {
         for (index, point) in points.iter().enumerate() {
             for side in in_turn(sides, repeat, index, options.seed) {
-                let place = places.next(&options.layout)?;
+                let mut place = places.next(&options.layout)?;
+                if let Some(address) = side.address {
+                    place = place.at(address);
+                }
                 let making = Making { experiment, point, side, repeat, tools, machine, options, place };
                 steps.push(making.step().with_context(|| format!("{}: step {}", experiment.name, point.name))?);
             }
@@ -85,8 +90,21 @@ pub(crate) fn expand(
         expected_s: steps.iter().map(PlannedStep::expected_ms).sum::<u64>() as f64 / 1e3,
         hosts: options.layout.hosts.clone(),
         targets: sides.iter().map(planned_target).collect(),
+        claims: claims(experiment)?,
         steps,
     })
+}
+
+/// The experiment's claims as a claims file.
+fn claims(experiment: &Experiment) -> Result<Option<String>> {
+    if experiment.claims.is_empty() {
+        return Ok(None);
+    }
+    let mut file = toml::Table::new();
+    file.insert("title".into(), experiment.title.clone().into());
+    file.insert("document".into(), format!("experiment {}", experiment.name).into());
+    file.insert("claim".into(), experiment.claims.clone().into());
+    toml::to_string(&file).map(Some).with_context(|| format!("{}: its claims", experiment.name))
 }
 
 /// A B in odd repeats, B A in even ones: what drifts with time hits both alike. With a seed, which of them begins is drawn
@@ -246,10 +264,63 @@ impl Making<'_> {
             tag: self.tag(),
             dir: self.dir(),
             env: self.env(),
+            clean: self
+                .experiment
+                .clean
+                .map(|clean| PlannedClean { time_wait_max: clean.time_wait_max, limit_ms: ms(clean.wait.0) }),
+            manifest: self.manifest()?,
             broker: self.broker()?,
+            smoke: self.smoke(),
+            steady: self.point.step.steady,
             processes: self.processes(&phases)?,
             phases,
         })
+    }
+
+    /// A check of each host's declared settings.
+    fn manifest(&self) -> Result<Vec<PlannedCheck>> {
+        let profiles = &self.experiment.profiles;
+        let known = [SUT, TESTER, PROBER];
+        if let Some(host) = profiles.keys().find(|host| !known.contains(&host.as_str())) {
+            bail!("profiles: there is no host '{host}'; there are {}", known.join(", "));
+        }
+        let check = |(host, profile): (&String, &String)| {
+            let argv = [&self.tools.path("collector"), "check", "--profile", profile, "--json"];
+            self.check(&format!("manifest-{host}"), host, argv.map(str::to_owned).into(), MANIFEST_LIMIT_MS)
+        };
+        Ok(profiles.iter().map(check).collect())
+    }
+
+    /// At each QoS that the broker grants, messages of a prober: the pattern of a payload follows from its head, so that any
+    /// damaged byte is seen.
+    fn smoke(&self) -> Vec<PlannedCheck> {
+        let source = self.options.layout.source(PROBER, &self.place).to_string();
+        let check = |qos: u8| {
+            let words = [
+                ("-h", self.place.host.to_string()),
+                ("-p", self.place.port.to_string()),
+                ("-V", "4".to_owned()),
+                ("-q", qos.to_string()),
+                ("-n", SMOKE_MESSAGES.to_string()),
+                ("-i", "1".to_owned()),
+                ("-s", SMOKE_BYTES.to_string()),
+                ("-t", format!("playbook/smoke/{qos}")),
+                ("--warmup", "0".to_owned()),
+                ("--timeout", format!("{}ms", SMOKE_LIMIT_MS / 2)),
+            ];
+            let mut argv = vec![self.tools.path("prober"), "--strict".to_owned(), "--no-floor".to_owned()];
+            argv.extend(words.into_iter().flat_map(|(flag, value)| [flag.to_owned(), value]));
+            // On loopback the step's own address, so that no port in TIME_WAIT is left where others connect from.
+            if self.options.layout.hosts.is_empty() {
+                argv.extend(["--ifaddr".to_owned(), source.clone()]);
+            }
+            self.check(&format!("smoke-q{qos}"), PROBER, argv, SMOKE_LIMIT_MS)
+        };
+        (0..=self.side.target.qos_max).map(check).collect()
+    }
+
+    fn check(&self, name: &str, host: &str, argv: Vec<String>, limit_ms: u64) -> PlannedCheck {
+        PlannedCheck { name: name.to_owned(), host: host.to_owned(), argv, limit_ms, log: self.log(name) }
     }
 
     fn tag(&self) -> String {
@@ -277,7 +348,7 @@ impl Making<'_> {
 
     fn phases(&self) -> Vec<PlannedPhase> {
         let step = self.point.step;
-        let scaled = |span: Span| ms(span.0.mul_f64(self.options.duration_scale)).max(PHASE_MS_MIN);
+        let scaled = |span: Span| self.scaled_ms(span).max(PHASE_MS_MIN);
         let (ramp, measure) = (ms(step.ramp.0), scaled(step.measure));
         let phase = |name, expected_ms, limit_ms| PlannedPhase { name, expected_ms, limit_ms };
         vec![
@@ -292,6 +363,9 @@ impl Making<'_> {
         let mut variables = self.point.axes.clone();
         variables.insert("host".into(), self.place.host.to_string());
         variables.insert("port".into(), self.place.port.to_string());
+        if self.experiment.collect.echo {
+            variables.insert("echo".into(), format!("{}:{}", self.place.host, self.place.echo));
+        }
         variables
     }
 
@@ -305,13 +379,15 @@ impl Making<'_> {
         variables.insert("exe".into(), exe.clone());
         let at = || format!("target {}", target.name);
         let filled = |text: &String| fill(text, &variables).with_context(at);
-        let mut argv = vec![match &target.start.program {
-            None => exe,
-            Some(program) => resolve::in_path(program)
-                .with_context(|| format!("target {}: {program}, which starts it, is not in PATH", target.name))?
-                .display()
-                .to_string(),
-        }];
+        let mut argv = match &target.start.program {
+            _ if target.external => Vec::new(),
+            None => vec![exe],
+            Some(program) => {
+                let found = resolve::in_path(program)
+                    .with_context(|| format!("target {}: {program}, which starts it, is not in PATH", target.name))?;
+                vec![found.display().to_string()]
+            }
+        };
         for arg in &target.start.args {
             argv.push(filled(arg)?);
         }
@@ -335,7 +411,11 @@ impl Making<'_> {
     /// The broker's collector first, then each load, directly followed by its collector.
     fn processes(&self, phases: &[PlannedPhase]) -> Result<Vec<PlannedProcess>> {
         let limit: u64 = phases.iter().map(|phase| phase.limit_ms).sum();
-        let mut processes = vec![self.collector("broker", SUT, Role::Broker, &self.tag(), Phase::Ramp, limit)];
+        let mut processes = Vec::new();
+        // Of a broker on another machine nothing can be seen from here.
+        if self.place.origin.is_none() {
+            processes.push(self.collector("broker", SUT, Role::Broker, &self.tag(), Phase::Ramp, limit));
+        }
         for load in &self.point.step.loads {
             let measure_ms = phases[2].expected_ms;
             let planned = self.load(load, measure_ms).with_context(|| format!("load {}", load.name))?;
@@ -369,9 +449,8 @@ impl Making<'_> {
         let (collect, layout) = (&self.experiment.collect, &self.options.layout);
         let name = format!("collect-{watched}");
         let run_dir = format!("{}/{role}-{tag}-${{UTC}}", self.dir());
-        let words = [
+        let mut words = vec![
             ("--role", role.to_string()),
-            ("--pid", format!("${{PID:{watched}}}")),
             ("--iface", layout.interface(host).unwrap_or(&collect.iface).to_owned()),
             ("--port", self.place.port.to_string()),
             // Stopped by the runner; this is for the case that nobody does.
@@ -380,6 +459,15 @@ impl Making<'_> {
             ("--tag", tag.to_owned()),
             ("--run-dir", run_dir.clone()),
         ];
+        // Who listens on the port is looked for where nobody here started it.
+        if role != Role::Broker || !self.side.target.external {
+            words.push(("--pid", format!("${{PID:{watched}}}")));
+        }
+        if role == Role::Broker {
+            words.extend(self.side.version.clone().map(|version| ("--target-version", version)));
+            words.extend(collect.canary.map(|period| ("--canary", format!("{}ms", ms(period.0)))));
+            words.extend(collect.echo.then(|| ("--echo", self.place.echo.to_string())));
+        }
         let mut argv = vec![self.tools.path("collector")];
         argv.extend(words.into_iter().flat_map(|(flag, value)| [flag.to_owned(), value]));
         PlannedProcess {
@@ -393,6 +481,10 @@ impl Making<'_> {
             awaits_ready: true,
             ends_by_itself: false,
             connections: None,
+            saturates: false,
+            interval_ms: Some(ms(collect.interval.0)),
+            stop_ms: None,
+            pause_ms: None,
             run_dir,
         }
     }
@@ -431,9 +523,21 @@ impl Making<'_> {
             awaits_ready: load.start == Start::Ramp,
             ends_by_itself: load.ends == Ends::ByItself,
             connections,
+            saturates: load.saturates,
+            interval_ms: None,
+            stop_ms: load.stop.map(|at| self.scaled_ms(at)),
+            pause_ms: load.pause.map(|pause| {
+                let at_ms = self.scaled_ms(pause.at);
+                [at_ms, at_ms + self.scaled_ms(pause.lasts)]
+            }),
             run_dir,
             log: self.log(&load.name),
         })
+    }
+
+    /// A time of the measure phase, or of one that is scaled with it.
+    fn scaled_ms(&self, span: Span) -> u64 {
+        ms(span.0.mul_f64(self.options.duration_scale))
     }
 }
 
@@ -461,6 +565,15 @@ pub(crate) fn experiment_dir(out: &Path, name: &str, wall_ns: u64) -> (String, S
     let id = format!("{name}-{}", runlog::clock::utc_compact(wall_ns));
     (out.join(&id).display().to_string(), id)
 }
+
+/// For reading a host's settings.
+const MANIFEST_LIMIT_MS: u64 = 10_000;
+
+/// Messages of the smoke test at each QoS.
+const SMOKE_MESSAGES: u32 = 8;
+/// Bytes of each: more than a broker's small buffers hold.
+const SMOKE_BYTES: u32 = 1_024;
+const SMOKE_LIMIT_MS: u64 = 20_000;
 
 const REPEATS_MAX: u32 = 100;
 const PHASE_MS_MIN: u64 = 100;
@@ -495,6 +608,7 @@ mod tests {
             exe: "x".into(),
             version: None,
             sha256: None,
+            address: None,
             notes: Vec::new(),
         };
         let sides = [side("A"), side("B"), side("C")];

@@ -5,7 +5,7 @@
 //! [`CPUS_TO_SHARE`] of them: half for the broker, one for the prober, the rest for the load. Collectors run among the load:
 //! who watches the broker must not take from it.
 
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, SocketAddrV4, TcpListener, UdpSocket};
 
 use anyhow::{Context, Result};
 
@@ -42,8 +42,30 @@ pub(crate) struct Place {
     /// Address of the broker.
     pub(crate) host: Ipv4Addr,
     pub(crate) port: u16,
+    /// The port of the TCP echo on the broker's host.
+    pub(crate) echo: u16,
+    /// The address from which this machine reaches a broker that runs elsewhere.
+    pub(crate) origin: Option<Ipv4Addr>,
     /// Counts the steps from 0.
     index: u32,
+}
+
+impl Place {
+    /// Where a broker that runs already is reached.
+    pub(crate) fn at(self, broker: SocketAddrV4) -> Self {
+        let origin = (!broker.ip().is_loopback()).then(|| towards(broker)).flatten();
+        Self { host: *broker.ip(), port: broker.port(), origin, ..self }
+    }
+}
+
+/// The address that the kernel would choose; nothing is sent.
+fn towards(broker: SocketAddrV4) -> Option<Ipv4Addr> {
+    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).ok()?;
+    socket.connect(broker).ok()?;
+    match socket.local_addr().ok()?.ip() {
+        IpAddr::V4(address) => Some(address),
+        IpAddr::V6(_) => None,
+    }
 }
 
 impl Layout {
@@ -74,6 +96,9 @@ impl Layout {
 
     /// The address that a load or probe on this host comes from when it needs one: a secondary one, another for each step.
     pub(crate) fn source(&self, host: &str, place: &Place) -> Ipv4Addr {
+        if let Some(origin) = place.origin {
+            return origin;
+        }
         match self.secondaries(host) {
             // 127.0.1.1 .. 127.0.250.250: an address for each of 62,500 steps.
             [] => Ipv4Addr::new(127, 0, (1 + place.index / 250 % 250) as u8, (1 + place.index % 250) as u8),
@@ -84,6 +109,9 @@ impl Layout {
     /// Addresses from which so many connections can come, as a list. On loopback they are of the step's own: one network of
     /// 127.64.0.0/10 for each.
     pub(crate) fn sources(&self, host: &str, place: &Place, connections: u64) -> String {
+        if let Some(origin) = place.origin {
+            return origin.to_string();
+        }
         let count = connections.div_ceil(PORTS_PER_SOURCE).clamp(1, 254) as u32;
         let all: Vec<Ipv4Addr> = match self.secondaries(host) {
             [] => {
@@ -145,18 +173,26 @@ impl Places {
         let index = self.given;
         self.given += 1;
         if let (Some(sut), Some(port)) = (layout.host(SUT), layout.port) {
-            return Ok(Place { host: sut.address, port, index });
+            return Ok(Place { host: sut.address, port, echo: ECHO_PORT, origin: None, index });
         }
         let host = Ipv4Addr::LOCALHOST;
+        let (port, echo) = (self.free_port(host)?, self.free_port(host)?);
+        Ok(Place { host, port, echo, origin: None, index })
+    }
+
+    fn free_port(&mut self, host: Ipv4Addr) -> Result<u16> {
         let listener = TcpListener::bind((host, 0)).context("no free port on 127.0.0.1")?;
         let port = listener.local_addr().context("a bound socket has an address")?.port();
         self.held.push(listener);
-        Ok(Place { host, port, index })
+        Ok(port)
     }
 }
 
 /// From so many processors on, each role has some of its own.
 pub(crate) const CPUS_TO_SHARE: usize = 4;
+
+/// The echo's port where every step has hosts of its own.
+const ECHO_PORT: u16 = 7007;
 
 /// Connections from one source address: half of the ports that it has, beyond which a kernel searches long for a free one.
 pub(crate) const PORTS_PER_SOURCE: u64 = 25_000;

@@ -83,6 +83,9 @@ enum Subcommands {
         /// Say what would be run, and stop before anything is started
         #[arg(long)]
         dry_run: bool,
+        /// Only measure: `analyze report` can be called at any time later
+        #[arg(long)]
+        no_report: bool,
     },
     /// The first process of the virtual machine
     #[command(hide = true)]
@@ -155,8 +158,8 @@ fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Subcommands::List => list(),
         Subcommands::Plan { selection, format } => plan(&selection, format),
-        Subcommands::Run { selection, machine, yes, no_build, fresh, dry_run } => {
-            run(&selection, &machine, &Manner { yes, no_build, fresh, dry_run })
+        Subcommands::Run { selection, machine, yes, no_build, fresh, dry_run, no_report } => {
+            run(&selection, &machine, &Manner { yes, no_build, fresh, dry_run, no_report })
         }
         Subcommands::Guest => Ok(vm::guest::main()),
     };
@@ -173,14 +176,14 @@ fn list() -> Result<ExitCode> {
     let tools = Tools::locate()?;
     println!("experiments:");
     for experiment in catalog::experiments()? {
-        println!("  {:<14} {}", experiment.name, experiment.title);
-        println!("  {:<14} {}", "", experiment.purpose);
+        println!("  {:<17} {}", experiment.name, experiment.title);
+        println!("  {:<17} {}", "", experiment.purpose);
     }
     println!("\ntargets:");
     for target in catalog::targets()? {
         let place = resolve::find(&target, &tools);
         let place = place.map_or_else(|| "not on this machine".to_owned(), |path| path.display().to_string());
-        println!("  {:<14} {:<26} {place}", target.name, target.title);
+        println!("  {:<17} {:<32} {place}", target.name, target.title);
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -202,6 +205,7 @@ struct Manner {
     no_build: bool,
     fresh: bool,
     dry_run: bool,
+    no_report: bool,
 }
 
 fn run(selection: &Selection, machine: &VmArgs, manner: &Manner) -> Result<ExitCode> {
@@ -238,7 +242,7 @@ fn run(selection: &Selection, machine: &VmArgs, manner: &Manner) -> Result<ExitC
         Some(vm) => vm.run(&plan, &signals)?,
         None => local::run(&plan, &signals, &mut |_| Ok(()))?,
     };
-    if outcome.steps_done > 0 {
+    if outcome.steps_done > 0 && !manner.no_report {
         report(&plan, &tools)?;
     }
     Ok(conclude(&plan, &outcome))
@@ -265,6 +269,9 @@ fn make_plan(experiment: &Experiment, selection: &Selection, tools: &Tools, abse
         Some(names) => sides(&resolve::choices(names), tools, absent)?,
         None => sides(&experiment.targets, tools, absent)?,
     };
+    if selection.place != Place::Local && sides.iter().any(|side| side.address.is_some()) {
+        bail!("a broker that runs already is reached from this machine only: leave out --in");
+    }
     let here = Machine::look()?;
     let (machine, layout) = match selection.place {
         Place::Local => (here.clone(), Layout::loopback(&here.cpus)),

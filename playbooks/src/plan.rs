@@ -42,6 +42,8 @@ pub(crate) struct Plan {
     /// Hosts with networks of their own; empty: everything on this machine's loopback.
     pub(crate) hosts: Vec<PlannedHost>,
     pub(crate) targets: Vec<PlannedTarget>,
+    /// The claims that the report judges by the results, as a claims file; absent: none.
+    pub(crate) claims: Option<String>,
     /// In the order of running.
     pub(crate) steps: Vec<PlannedStep>,
 }
@@ -92,9 +94,51 @@ pub(crate) struct PlannedStep {
     /// Environment of every tool of the step.
     pub(crate) env: BTreeMap<String, String>,
     pub(crate) phases: Vec<PlannedPhase>,
+    /// What may be left of earlier steps when this one begins; absent: whatever there is.
+    pub(crate) clean: Option<PlannedClean>,
+    /// Commands that end with 0 when declared settings are those observed: before the broker is started, and after it has ended.
+    pub(crate) manifest: Vec<PlannedCheck>,
     pub(crate) broker: PlannedBroker,
+    /// Commands that end with 0 when the broker delivers: once it accepts connections, before anything else meets it, side
+    /// by side.
+    pub(crate) smoke: Vec<PlannedCheck>,
+    /// What the test for a steady state decides.
+    pub(crate) steady: Steady,
     /// In the order of starting.
     pub(crate) processes: Vec<PlannedProcess>,
+}
+
+/// A clean slate.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub(crate) struct PlannedClean {
+    /// Sockets in TIME_WAIT on each host at most.
+    pub(crate) time_wait_max: u64,
+    /// How long to wait for the others to go.
+    pub(crate) limit_ms: u64,
+}
+
+/// A command that must end with 0.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct PlannedCheck {
+    pub(crate) name: String,
+    pub(crate) host: String,
+    pub(crate) argv: Vec<String>,
+    pub(crate) limit_ms: u64,
+    /// Its standard output and error.
+    pub(crate) log: String,
+}
+
+/// What the test for a steady state (Mann and Kendall's, of memory and throughput over the measure phase) decides.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Steady {
+    /// It is not made: the load is meant to change.
+    Off,
+    /// A trend is a remark.
+    #[default]
+    Note,
+    /// A trend fails the point: the step claims a figure that can be sustained.
+    Gate,
 }
 
 /// A phase and how long it lasts.
@@ -137,6 +181,7 @@ impl Phase {
 pub(crate) struct PlannedBroker {
     /// Processors that it may use; empty: all.
     pub(crate) cpus: Vec<usize>,
+    /// Empty: it runs already, and is neither started nor stopped.
     pub(crate) argv: Vec<String>,
     pub(crate) env: BTreeMap<String, String>,
     /// Written before the start.
@@ -175,6 +220,14 @@ pub(crate) struct PlannedProcess {
     pub(crate) ends_by_itself: bool,
     /// Connections that must be held: the role-count gate.
     pub(crate) connections: Option<u64>,
+    /// Of a load that may lag behind its plan.
+    pub(crate) saturates: bool,
+    /// Of a collector: the distance of its samples.
+    pub(crate) interval_ms: Option<u64>,
+    /// Asked to end so long after the begin of the measure phase.
+    pub(crate) stop_ms: Option<u64>,
+    /// Stands still (SIGSTOP, SIGCONT) from and until so long after the begin of the measure phase.
+    pub(crate) pause_ms: Option<[u64; 2]>,
     /// The run directory that it writes.
     pub(crate) run_dir: String,
     /// Its standard output and error.
@@ -200,8 +253,9 @@ impl Plan {
 impl PlannedStep {
     /// The programs that this step starts.
     pub(crate) fn programs(&self) -> impl Iterator<Item = &str> {
-        let tools = self.processes.iter().map(|process| process.argv[0].as_str());
-        tools.chain([self.broker.argv[0].as_str()])
+        let tools = self.processes.iter().map(|process| &process.argv);
+        let checks = self.manifest.iter().chain(&self.smoke).map(|check| &check.argv);
+        tools.chain(checks).chain([&self.broker.argv]).filter_map(|argv| Some(argv.first()?.as_str()))
     }
 
     /// Expected time from the broker's start to its end.

@@ -1,5 +1,6 @@
 //! Which brokers are compared: finds the programs of the targets, installs with `--yes`, falls back to an A/A control.
 
+use std::net::{SocketAddr, SocketAddrV4, ToSocketAddrs as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -22,6 +23,8 @@ pub(crate) struct Side {
     /// First line that the program says of itself; absent when it is not here yet.
     pub(crate) version: Option<String>,
     pub(crate) sha256: Option<String>,
+    /// Where it runs already.
+    pub(crate) address: Option<SocketAddrV4>,
     /// What a reader must know about how this side came about.
     pub(crate) notes: Vec<String>,
 }
@@ -42,8 +45,14 @@ pub(crate) fn sides(choices: &[Choice], tools: &Tools, absent: Absent) -> Result
     let mut sides: Vec<Side> = Vec::new();
     for choice in choices {
         let label = char::from(b'A' + sides.len() as u8).to_string();
-        let targets: Vec<Target> = choice.any_of.iter().map(|name| catalog::target(name)).collect::<Result<_>>()?;
-        let side = match side(&targets, &label, tools, absent) {
+        let found = match choice.any_of.as_slice() {
+            [name] if name.contains('@') => external(name, &label),
+            names => {
+                let targets: Vec<Target> = names.iter().map(|name| catalog::target(name)).collect::<Result<_>>()?;
+                side(&targets, &label, tools, absent)
+            }
+        };
+        let side = match found {
             Ok(side) => side,
             Err(error) if choice.or_control && !sides.is_empty() => control(&sides[0], &label, &error),
             Err(error) => return Err(error),
@@ -55,6 +64,28 @@ pub(crate) fn sides(choices: &[Choice], tools: &Tools, absent: Absent) -> Result
         27.. => bail!("{} targets: at most 26", sides.len()),
         _ => Ok(sides),
     }
+}
+
+/// A broker that runs already: `NAME@HOST:PORT`.
+fn external(text: &str, label: &str) -> Result<Side> {
+    let (name, place) = text.split_once('@').context("checked by the caller")?;
+    let target = catalog::target(name)?;
+    if !target.external {
+        bail!("target {name} is started here, so it has no address; `external@{place}` is a broker that runs already");
+    }
+    let mut addresses = place.to_socket_addrs().with_context(|| format!("cannot resolve '{place}' (HOST:PORT)"))?;
+    let address = addresses.find_map(|address| match address {
+        SocketAddr::V4(address) => Some(address),
+        SocketAddr::V6(_) => None,
+    });
+    let address = address.with_context(|| format!("'{place}' has no IPv4 address"))?;
+    let where_from = if address.ip().is_loopback() {
+        "its process is the one that listens there"
+    } else {
+        "it runs on another machine, so that its CPU, memory and network are not measured"
+    };
+    let note = format!("{label}: {place} is {address}; {where_from}");
+    Ok(Side { address: Some(address), ..made(&target, label, PathBuf::new(), vec![note]) })
 }
 
 /// The choices of `--targets a,b`.
@@ -93,6 +124,9 @@ fn path_folders() -> impl Iterator<Item = PathBuf> {
 }
 
 fn side(targets: &[Target], label: &str, tools: &Tools, absent: Absent) -> Result<Side> {
+    if let Some(target) = targets.iter().find(|target| target.external) {
+        bail!("target {0} runs already: say where, as in --targets {0}@127.0.0.1:1883", target.name);
+    }
     let mut failures = Vec::new();
     for target in targets {
         if let Some(exe) = find(target, tools) {
@@ -116,10 +150,11 @@ fn made(target: &Target, label: &str, exe: PathBuf, notes: Vec<String>) -> Side 
     Side {
         label: label.to_owned(),
         name: target.name.clone(),
-        version: version(&exe, target),
+        version: if target.external { None } else { version(&exe, target) },
         sha256: runlog::host::file_sha256(&exe),
         target: target.clone(),
         exe,
+        address: None,
         notes,
     }
 }

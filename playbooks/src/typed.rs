@@ -10,6 +10,8 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde::de::{DeserializeOwned, Deserializer, Error as _};
 
+use crate::plan::Steady;
+
 /// Parses the text of one file; the error names the file, the line and the key.
 pub(crate) fn parse<T: DeserializeOwned>(file: &str, text: &str) -> anyhow::Result<T> {
     toml::from_str(text).map_err(|error| anyhow::anyhow!("{file}: {}", error.to_string().trim_end()))
@@ -31,6 +33,15 @@ pub(crate) struct Experiment {
     #[serde(default)]
     pub(crate) caveats: Vec<String>,
     pub(crate) collect: Collect,
+    /// What may be left of the step before when a step begins; absent: whatever there is.
+    #[serde(default)]
+    pub(crate) clean: Option<Clean>,
+    /// Host (`sut`, `tester`, `prober`) to the profile of `collector check` that it must match, before and after each step.
+    #[serde(default)]
+    pub(crate) profiles: BTreeMap<String, String>,
+    /// Claims that the report judges by the results, in the form of a claims file.
+    #[serde(default, rename = "claim")]
+    pub(crate) claims: Vec<toml::Table>,
     #[serde(rename = "target")]
     pub(crate) targets: Vec<Choice>,
     #[serde(rename = "step")]
@@ -43,6 +54,23 @@ pub(crate) struct Experiment {
 pub(crate) struct Collect {
     pub(crate) iface: String,
     pub(crate) interval: Span,
+    /// How often an ordinary thread on the broker's host wants to be woken; how late it is shows the host's responsiveness.
+    #[serde(default)]
+    pub(crate) canary: Option<Span>,
+    /// Whether a TCP echo runs on the broker's host; gives `{echo}`, its address, for `prober --floor`.
+    #[serde(default)]
+    pub(crate) echo: bool,
+}
+
+/// The state from which a step may begin.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Clean {
+    /// Sockets in TIME_WAIT on each host at most.
+    pub(crate) time_wait_max: u64,
+    /// How long to wait for them to go. The kernel keeps each for 60 s.
+    #[serde(default = "time_wait_lasts")]
+    pub(crate) wait: Span,
 }
 
 /// One side of the comparison: the first of these targets that can be had.
@@ -80,6 +108,9 @@ pub(crate) struct Step {
     /// Between the end of sending and the end of receiving.
     #[serde(default)]
     pub(crate) drain: Span,
+    /// What becomes of the step when memory or throughput still moves at the end of the measure phase.
+    #[serde(default)]
+    pub(crate) steady: Steady,
     #[serde(default, rename = "load")]
     pub(crate) loads: Vec<Load>,
 }
@@ -103,7 +134,26 @@ pub(crate) struct Load {
     /// Whether a collector watches this process too (the generator's own cost).
     #[serde(default)]
     pub(crate) collect: bool,
+    /// It offers more than can be carried, or sends as fast as it is let: that it lags behind its plan is a remark, and no gate.
+    #[serde(default)]
+    pub(crate) saturates: bool,
+    /// Asked to end (SIGTERM) so long after the measure phase has begun: how its clients leave is what is measured.
+    #[serde(default)]
+    pub(crate) stop: Option<Span>,
+    /// Stands still (SIGSTOP) for a while of the measure phase: its clients stop reading.
+    #[serde(default)]
+    pub(crate) pause: Option<Pause>,
     pub(crate) args: Vec<String>,
+}
+
+/// A time in the measure phase.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Pause {
+    /// After its begin.
+    pub(crate) at: Span,
+    #[serde(rename = "for")]
+    pub(crate) lasts: Span,
 }
 
 /// The load tools of this workspace.
@@ -143,10 +193,22 @@ pub(crate) struct Target {
     pub(crate) title: String,
     /// The vendor's documents that the settings below come from.
     pub(crate) sources: Vec<String>,
+    /// It runs already, at the address after the `@` of `--targets NAME@HOST:PORT`, and is neither started nor stopped.
+    #[serde(default)]
+    pub(crate) external: bool,
+    /// The highest QoS that it grants.
+    #[serde(default = "exactly_once")]
+    pub(crate) qos_max: u8,
+    /// What its results cannot say; goes into the notes of the plan.
+    #[serde(default)]
+    pub(crate) caveats: Vec<String>,
+    #[serde(default)]
     pub(crate) find: Find,
     #[serde(default)]
     pub(crate) install: Vec<Install>,
+    #[serde(default)]
     pub(crate) version: Version,
+    #[serde(default)]
     pub(crate) start: StartCommand,
     #[serde(default = "default_ready_timeout")]
     pub(crate) ready_timeout: Span,
@@ -155,7 +217,7 @@ pub(crate) struct Target {
 }
 
 /// Where its program lies.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Find {
     /// A program of this workspace, beside the runner.
@@ -200,7 +262,7 @@ pub(crate) enum Install {
 }
 
 /// How it tells its version: the first line of the output.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Version {
     /// Arguments for its program.
@@ -212,12 +274,13 @@ pub(crate) struct Version {
 }
 
 /// How it is started on `{host}` and `{port}`.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct StartCommand {
     /// The program that starts it, where that is not its own (which is `{exe}` then): a wrapper, an interpreter.
     #[serde(default)]
     pub(crate) program: Option<String>,
+    #[serde(default)]
     pub(crate) args: Vec<String>,
     #[serde(default)]
     pub(crate) env: BTreeMap<String, String>,
@@ -264,6 +327,14 @@ impl<'de> Deserialize<'de> for Span {
 
 fn one() -> u64 {
     1
+}
+
+fn exactly_once() -> u8 {
+    2
+}
+
+fn time_wait_lasts() -> Span {
+    Span(Duration::from_secs(75))
 }
 
 fn yes() -> bool {

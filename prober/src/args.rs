@@ -125,6 +125,10 @@ pub struct Args {
     #[arg(long, conflicts_with = "busy_poll")]
     pub realtime: bool,
 
+    /// Fail unless every measured probe arrived in time, once, in order and undamaged.
+    #[arg(long)]
+    pub strict: bool,
+
     /// Run directory to make.
     #[arg(long)]
     pub run_dir: Option<PathBuf>,

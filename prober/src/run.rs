@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use nix::sys::signalfd::SignalFd;
 use pacer::NS_PER_S;
 use runlog::{Context, Event, EventKind, FloorSummary, Meta, ProbeSummary, Role, RunDir, clock, order};
@@ -31,10 +31,13 @@ pub fn run(args: &Args) -> Result<()> {
     let signals = stop_signals()?;
     let recorder = Recorder::start(directory.as_ref())?;
     let mut session = Session::new(args, &settings, &recorder);
-    let ended = match args.client {
+    let mut ended = match args.client {
         Client::Native => probe(args, &settings, signals, &mut session, &recorder),
         Client::Rumqttc => library::probe(args, &settings, signals, &mut session, &recorder),
     };
+    if args.strict && ended.outcome.is_ok() {
+        ended.outcome = flawless(&session);
+    }
     if let Err(error) = &ended.outcome {
         // Where filing is what failed, this fails too, and `finish` says why.
         let event = Event::now(EventKind::Error, "prober failed").detail(json!({"error": format!("{error:#}")}));
@@ -158,6 +161,25 @@ fn show(args: &Args, summary: &ProbeSummary) -> Result<()> {
                 .with_context(|| format!("cannot write the summary to {} (--json)", path.display()))?;
         }
         None => print!("{text}"),
+    }
+    Ok(())
+}
+
+/// Every probe arrived once, in order, and byte for byte as it was sent.
+fn flawless(session: &Session<'_>) -> Result<()> {
+    let counts = session.counts();
+    let lost = session.books().iter().map(|book| book.lost().count() as u64).sum();
+    let flaws = [
+        (lost, "lost"),
+        (counts.duplicated, "duplicated"),
+        (counts.out_of_order, "out of order"),
+        (counts.corrupted, "corrupted"),
+        (counts.late, "later than the time-out"),
+    ];
+    let found: Vec<String> =
+        flaws.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}")).collect();
+    if !found.is_empty() {
+        bail!("of {} probes: {} (--strict)", counts.sent, found.join(", "));
     }
     Ok(())
 }

@@ -54,7 +54,7 @@ impl Checks {
     pub fn of(dir: &Path, runs: &[Run], named: &[PathBuf]) -> Result<Self> {
         let evidence = Evidence::of(runs);
         let mut files = named.iter().map(|path| ClaimsFile::read(path)).collect::<Result<Vec<_>>>()?;
-        let beside = dir.join(CLAIMS_BESIDE);
+        let beside = runlog::read::claims_path(dir);
         if beside.is_file() {
             files.push(ClaimsFile::read(&beside)?);
         }
@@ -118,6 +118,3 @@ fn declared(files: &[ClaimsFile], runs: &[Run]) -> Vec<Declared> {
 fn plain(value: &str) -> String {
     value.split_whitespace().collect::<Vec<_>>().join(" ")
 }
-
-/// A claims file of this name in the directory of the runs is judged without being named.
-pub const CLAIMS_BESIDE: &str = "claims.toml";

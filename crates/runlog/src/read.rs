@@ -78,6 +78,11 @@ pub fn plan_path(experiment: &Path) -> PathBuf {
     experiment.join(write::PLAN)
 }
 
+/// Path of the claims that an experiment's report judges without being told to.
+pub fn claims_path(experiment: &Path) -> PathBuf {
+    experiment.join(write::CLAIMS)
+}
+
 /// The plan of an experiment; `None` when there is none.
 ///
 /// # Errors

@@ -26,6 +26,7 @@ pub(crate) const EVENTS: &str = "events.jsonl";
 pub(crate) const LATENCY: &str = "latency.hlog";
 pub(crate) const SUMMARY: &str = "summary.json";
 pub(crate) const PLAN: &str = "plan.json";
+pub(crate) const CLAIMS: &str = "claims.toml";
 /// A folder of this name holds what was set aside; see [`RunDir::set_aside`].
 pub(crate) const SET_ASIDE: &str = "interrupted";
 pub(crate) const LEDGER: &str = "ledger.jsonl";

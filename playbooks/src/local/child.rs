@@ -116,7 +116,8 @@ impl Child {
         if last.is_empty() { "it said nothing".into() } else { format!("it said: {}", last.join(" | ")) }
     }
 
-    fn signal(&self, signal: Signal) {
+    /// Sends it a signal.
+    pub(super) fn signal(&self, signal: Signal) {
         // It may have ended on its own in this moment, and then there is nobody to signal.
         let _ = kill(Pid::from_raw(self.pid().cast_signed()), signal);
     }

@@ -39,6 +39,7 @@ impl Marks {
     pub(super) fn gate(&mut self, step: &PlannedStep, gate: &Gate) -> Result<()> {
         let detail = json!({
             "step": step.step, "process": gate.process, "passed": gate.failure.is_none(), "reason": gate.failure,
+            "remark": gate.remark,
         });
         self.append(step, &Event::now(EventKind::Gate, gate.name).detail(detail))
     }
@@ -47,6 +48,12 @@ impl Marks {
     pub(super) fn done(&mut self, step: &PlannedStep, passed: bool) -> Result<()> {
         let detail = json!({"step": step.step, "passed": passed});
         self.append(step, &Event::now(EventKind::Note, STEP_DONE).detail(detail))
+    }
+
+    /// What was found before the step began, or something done to a process in its course, with its facts.
+    pub(super) fn fact(&mut self, step: &PlannedStep, name: &str, mut facts: serde_json::Value) -> Result<()> {
+        facts["step"] = step.step.clone().into();
+        self.append(step, &Event::now(EventKind::Note, name).detail(facts))
     }
 
     /// Anything else worth keeping.

@@ -68,14 +68,15 @@ pub(crate) fn run(
         let start = Instant::now();
         // A network of its own: a clean slate, and no port in TIME_WAIT.
         let network = if plan.hosts.is_empty() { None } else { Some(Network::make(&plan.hosts)?) };
-        let failures = failures(&step::run(planned, network.as_ref(), signals, &mut marks, &progress)?);
+        let gates = step::run(planned, &plan.steps, network.as_ref(), signals, &mut marks, &progress)?;
+        let (failures, remarks) = (failures(&gates), remarks(&gates));
         if signals.stop_asked().is_some() {
             marks.note(planned, "interrupted", "the run was stopped during this step; what it measured is kept")?;
             after_step(planned)?;
             break;
         }
         marks.done(planned, failures.is_empty())?;
-        progress.done(planned, start.elapsed(), &failures);
+        progress.done(planned, start.elapsed(), &failures, &remarks);
         outcome.steps_done += 1;
         outcome.steps_failed += usize::from(!failures.is_empty());
         after_step(planned)?;
@@ -115,6 +116,10 @@ fn failures(gates: &[Gate]) -> Vec<String> {
     failed.map(|(gate, reason)| format!("{} {}: {reason}", gate.process, gate.name)).collect()
 }
 
+fn remarks(gates: &[Gate]) -> Vec<String> {
+    gates.iter().filter_map(|gate| Some(format!("{}: {}", gate.name, gate.remark.as_ref()?))).collect()
+}
+
 /// The plan lies beside the results: what was meant to happen is part of what happened. The returned lock says that somebody
 /// works in this directory.
 pub(crate) fn keep_plan(plan: &Plan) -> Result<resume::Held> {
@@ -124,5 +129,9 @@ pub(crate) fn keep_plan(plan: &Plan) -> Result<resume::Held> {
     let held = resume::hold(&path)?;
     let text = serde_json::to_string_pretty(plan).context("a plan is always JSON")?;
     std::fs::write(&path, text + "\n").with_context(|| format!("cannot write {}", path.display()))?;
+    if let Some(claims) = &plan.claims {
+        let path = runlog::read::claims_path(dir);
+        std::fs::write(&path, claims).with_context(|| format!("cannot write {}", path.display()))?;
+    }
     Ok(held)
 }

@@ -38,23 +38,30 @@ impl Progress {
         }
     }
 
-    /// The current step is done; `failures` are the reasons why it does not count.
-    pub(super) fn done(&mut self, step: &PlannedStep, took: Duration, failures: &[String]) {
+    /// The current step is done; `failures` are the reasons why it does not count, `remarks` what to know although it does.
+    pub(super) fn done(&mut self, step: &PlannedStep, took: Duration, failures: &[String], remarks: &[String]) {
         self.done += 1;
         let verdict = if failures.is_empty() { "ok".to_owned() } else { format!("FAILED: {}", failures.join("; ")) };
         let line =
             format!("[{:>2}/{}] {:<32} {:>5.1} s  {verdict}", self.done, self.steps, step.label(), took.as_secs_f64());
         self.line(&line);
+        for remark in remarks {
+            self.say(&format!("{:>8}note: {remark}", ""));
+        }
+    }
+
+    fn say(&self, text: &str) {
+        match &self.bar {
+            Some(bar) => bar.println(text),
+            None => eprintln!("{text}"),
+        }
     }
 
     fn line(&self, line: &str) {
-        match &self.bar {
-            Some(bar) => {
-                bar.inc(1);
-                bar.println(line);
-            }
-            None => eprintln!("{line}"),
+        if let Some(bar) = &self.bar {
+            bar.inc(1);
         }
+        self.say(line);
     }
 
     /// A step was done by a run that this one goes on with.

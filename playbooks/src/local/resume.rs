@@ -98,7 +98,8 @@ pub(super) fn clear(step: &PlannedStep) -> Result<()> {
             run_dir.set_aside(Path::new(&name)).with_context(at)?;
         }
     }
-    let logs = step.processes.iter().map(|process| &process.log).chain([&step.broker.log]);
+    let checks = step.manifest.iter().chain(&step.smoke).map(|check| &check.log);
+    let logs = step.processes.iter().map(|process| &process.log).chain(checks).chain([&step.broker.log]);
     for log in logs.filter_map(|log| Path::new(log).strip_prefix(dir).ok()).filter(|log| dir.join(log).exists()) {
         run_dir.set_aside(log).with_context(at)?;
     }
@@ -108,9 +109,12 @@ pub(super) fn clear(step: &PlannedStep) -> Result<()> {
 /// Whether this is the name of a run directory of one of the step's processes, at any time.
 fn is_run_of(name: &str, step: &PlannedStep) -> bool {
     let mut patterns = step.processes.iter().filter_map(|process| Path::new(&process.run_dir).file_name()?.to_str());
-    patterns.any(|pattern| {
-        let Some((before, after)) = pattern.split_once("${UTC}") else { return name == pattern };
-        let utc = name.strip_prefix(before).and_then(|rest| rest.strip_suffix(after));
-        utc.is_some_and(|utc| runlog::clock::parse_utc(utc).is_some())
-    })
+    patterns.any(|pattern| is_run_of_pattern(name, pattern))
+}
+
+/// Whether a planned name of a run directory can have become this one.
+pub(super) fn is_run_of_pattern(name: &str, pattern: &str) -> bool {
+    let Some((before, after)) = pattern.split_once("${UTC}") else { return name == pattern };
+    let utc = name.strip_prefix(before).and_then(|rest| rest.strip_suffix(after));
+    utc.is_some_and(|utc| runlog::clock::parse_utc(utc).is_some())
 }

@@ -3,23 +3,26 @@
 use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use runlog::{Edge, Run, clock};
+use nix::sys::signal::Signal;
+use runlog::{Edge, Run, clock, host};
+use serde_json::json;
 
 use super::child::{Child, Place, describe};
 use super::gates::{self, Gate};
 use super::marks::Marks;
 use super::progress::Progress;
 use super::signals::Signals;
-use crate::layout::{SUT, TESTER};
+use crate::layout::{PROBER, SUT, TESTER};
 use crate::netns::Network;
-use crate::plan::{Phase, PlannedProcess, PlannedStep, ProcessKind};
+use crate::plan::{Phase, PlannedCheck, PlannedPhase, PlannedProcess, PlannedStep, ProcessKind};
 
 /// Runs the step and returns the verdict of every gate. An error means that results cannot be kept any more.
 pub(super) fn run(
     step: &PlannedStep,
+    steps: &[PlannedStep],
     network: Option<&Network>,
     signals: &Signals,
     marks: &mut Marks,
@@ -27,11 +30,16 @@ pub(super) fn run(
 ) -> Result<Vec<Gate>> {
     let mut running = Running { step, network, signals, children: Vec::new(), gates: Vec::new(), measured: None };
     running.prepare()?;
-    let ended_early = running.phases(marks, progress)?;
+    let ended_early = match running.begin(marks)? {
+        Ok(()) => running.phases(marks, progress)?,
+        Err(early) => early,
+    };
     running.stop_all();
     running.gates.extend(ended_early);
     if signals.stop_asked().is_none() {
-        running.judge();
+        let changed = running.declared("manifest-after").err().flatten();
+        running.gates.extend(changed);
+        running.judge(steps);
     }
     for gate in &running.gates {
         marks.gate(step, gate)?;
@@ -58,6 +66,51 @@ struct Started<'a> {
     /// What the plan says of a tool, and where it writes; absent for the broker.
     tool: Option<(&'a PlannedProcess, Run)>,
     is_stopped: bool,
+    /// It was asked to end in the course of the measure phase.
+    may_end: bool,
+}
+
+/// What is done to a load in the course of the measure phase.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Action {
+    Stop,
+    Pause,
+    Resume,
+}
+
+impl Action {
+    /// Name of its event.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Stop => "load-stopped",
+            Self::Pause => "load-paused",
+            Self::Resume => "load-resumed",
+        }
+    }
+
+    fn signal(self) -> Signal {
+        match self {
+            Self::Stop => Signal::SIGTERM,
+            Self::Pause => Signal::SIGSTOP,
+            Self::Resume => Signal::SIGCONT,
+        }
+    }
+}
+
+/// What is done in the measure phase: when, what, to which process; in the order of time.
+fn actions(step: &PlannedStep) -> Vec<(u64, Action, &str)> {
+    let of = |process: &PlannedProcess| {
+        let pause = process.pause_ms.map(|[from, until]| [(from, Action::Pause), (until, Action::Resume)]);
+        let stop = process.stop_ms.map(|at| (at, Action::Stop));
+        pause.into_iter().flatten().chain(stop).collect::<Vec<_>>()
+    };
+    let mut all: Vec<_> = step
+        .processes
+        .iter()
+        .flat_map(|process| of(process).into_iter().map(|(at, action)| (at, action, process.name.as_str())))
+        .collect();
+    all.sort_unstable();
+    all
 }
 
 impl Started<'_> {
@@ -87,6 +140,89 @@ impl<'a> Running<'a> {
         Ok(())
     }
 
+    /// Before the first phase: a clean slate, and settings as declared.
+    fn begin(&mut self, marks: &mut Marks) -> Result<Result<(), Early>> {
+        if let Err(early) = self.clean_slate(marks)? {
+            return Ok(Err(early));
+        }
+        Ok(self.declared("manifest"))
+    }
+
+    /// Waits until no more than the allowed sockets are in TIME_WAIT, and notes what the step begins with.
+    fn clean_slate(&mut self, marks: &mut Marks) -> Result<Result<(), Early>> {
+        let step = self.step;
+        let network = self.network;
+        let hosts: Vec<&str> = if network.is_some() { vec![SUT, TESTER, PROBER] } else { vec![SUT] };
+        let most = || {
+            let on = |host: &&str| match network {
+                Some(network) => network.on(host, gates::time_wait).ok().flatten(),
+                None => gates::time_wait(),
+            };
+            hosts.iter().filter_map(on).max()
+        };
+        let begin = Instant::now();
+        let allowed = step.clean.map_or(u64::MAX, |clean| clean.time_wait_max);
+        let limit = Duration::from_millis(step.clean.map_or(0, |clean| clean.limit_ms));
+        let outcome = self.wait(limit, |_| most().is_none_or(|sockets| sockets <= allowed));
+        let left = most();
+        let facts = json!({
+            "time_wait": left, "waited_ms": begin.elapsed().as_millis() as u64, "boot_id": host::boot_id(),
+            "fresh_network": network.is_some(),
+        });
+        marks.fact(step, "clean-slate", facts)?;
+        Ok(outcome.and_then(|clean| {
+            let reason = || {
+                let left = left.unwrap_or_default();
+                format!("{left} sockets in TIME_WAIT after {limit:?}, at most {allowed} may be")
+            };
+            if clean { Ok(()) } else { Err(Some(Gate::failed("clean-slate", SUT, reason()))) }
+        }))
+    }
+
+    /// Declared settings are those observed.
+    fn declared(&mut self, gate: &'static str) -> Result<(), Early> {
+        self.checks(gate, &self.step.manifest, |log| gates::differences(&std::fs::read_to_string(log).ok()?))
+    }
+
+    /// The broker delivers, at each QoS that it grants.
+    fn smoke(&mut self) -> Result<(), Early> {
+        self.checks("smoke", &self.step.smoke, |_| None)
+    }
+
+    /// Runs these commands side by side; each must end with 0. `explain` may say why one did not, from its output.
+    fn checks(
+        &mut self,
+        gate: &'static str,
+        checks: &'a [PlannedCheck],
+        explain: impl Fn(&Path) -> Option<String>,
+    ) -> Result<(), Early> {
+        let mut started = Vec::new();
+        for check in checks {
+            let place = self.place(&check.host, &[])?;
+            let child = Child::start(&check.name, &check.argv, &self.step.env, Path::new(&check.log), &place);
+            started.push(child.map_err(|error| Some(Gate::failed(gate, &check.name, format!("{error:#}"))))?);
+        }
+        let limit = Duration::from_millis(checks.iter().map(|check| check.limit_ms).max().unwrap_or(0));
+        self.wait(limit, |_| started.iter_mut().all(|child| child.ended().is_some()))?;
+        let mut failed = None;
+        for mut child in started {
+            let failure = match child.ended() {
+                Some(status) if status.success() => None,
+                Some(status) => {
+                    Some(explain(&child.log).unwrap_or_else(|| format!("{}; {}", describe(status), child.last_words())))
+                }
+                None => Some(format!("not done after {limit:?}; {}", child.last_words())),
+            };
+            let judged = Gate::judged(gate, &child.name, failure);
+            if judged.failure.is_some() && failed.is_none() {
+                failed = Some(judged);
+            } else {
+                self.gates.push(judged);
+            }
+        }
+        failed.map_or(Ok(()), |gate| Err(Some(gate)))
+    }
+
     /// Goes through the phases; returns the gate that ended them early, if one did.
     fn phases(&mut self, marks: &mut Marks, progress: &Progress) -> Result<Option<Gate>> {
         for phase in [Phase::Ramp, Phase::Settle, Phase::Measure, Phase::Drain] {
@@ -94,9 +230,14 @@ impl<'a> Running<'a> {
             progress.phase(self.step, phase);
             let begin = clock::mono_ns();
             let outcome = match phase {
-                Phase::Ramp => self.start_broker().and_then(|()| self.start_all(Phase::Ramp)),
+                Phase::Ramp => {
+                    self.start_broker().and_then(|()| self.smoke()).and_then(|()| self.start_all(Phase::Ramp))
+                }
                 Phase::Settle => self.pass(phase),
-                Phase::Measure => self.start_all(Phase::Measure).and_then(|()| self.measure()),
+                Phase::Measure => match self.start_all(Phase::Measure) {
+                    Ok(()) => self.measure(marks)?,
+                    Err(early) => Err(early),
+                },
                 Phase::Drain => self.drain(),
             };
             if phase == Phase::Measure && outcome.is_ok() {
@@ -112,8 +253,10 @@ impl<'a> Running<'a> {
 
     fn start_broker(&mut self) -> Result<(), Early> {
         let broker = &self.step.broker;
-        let place = self.place(SUT, &broker.cpus)?;
-        self.start(BROKER, (&broker.argv, &broker.env), &broker.log, &place, None)?;
+        if !broker.argv.is_empty() {
+            let place = self.place(SUT, &broker.cpus)?;
+            self.start(BROKER, (&broker.argv, &broker.env), &broker.log, &place, None)?;
+        }
         let address: SocketAddr = broker.address.parse().map_err(|error| {
             Some(Gate::failed("ready", BROKER, format!("'{}' is no address: {error}", broker.address)))
         })?;
@@ -126,10 +269,8 @@ impl<'a> Running<'a> {
         if self.wait(limit, |_| accepts())? {
             return Ok(());
         }
-        let reason = format!(
-            "does not accept connections on {address} after {limit:?}; {}",
-            self.children[0].child.last_words()
-        );
+        let said = self.children.first().map(|broker| format!("; {}", broker.child.last_words())).unwrap_or_default();
+        let reason = format!("does not accept connections on {address} after {limit:?}{said}");
         Err(Some(Gate::failed("ready", BROKER, reason)))
     }
 
@@ -170,10 +311,28 @@ impl<'a> Running<'a> {
         self.wait(Duration::from_millis(self.step.phase(phase).expected_ms), |_| false).map(drop)
     }
 
-    /// The measure phase lasts its time, and longer when a process with a set amount of work is not done.
-    fn measure(&mut self) -> Result<(), Early> {
-        let phase = self.step.phase(Phase::Measure);
-        self.pass(Phase::Measure)?;
+    /// The measure phase lasts its time, and longer when a process with a set amount of work is not done. What is to be done
+    /// to loads in its course is done, and noted.
+    fn measure(&mut self, marks: &mut Marks) -> Result<Result<(), Early>> {
+        let (step, begin) = (self.step, Instant::now());
+        let phase = step.phase(Phase::Measure);
+        for (at_ms, action, name) in actions(step) {
+            let left = Duration::from_millis(at_ms).saturating_sub(begin.elapsed());
+            if let Err(early) = self.wait(left, |_| false) {
+                return Ok(Err(early));
+            }
+            if let Some(index) = self.children.iter().position(|started| started.child.name == name) {
+                let started = &mut self.children[index];
+                started.may_end |= action == Action::Stop;
+                marks.fact(step, action.name(), json!({"process": name}))?;
+                started.child.signal(action.signal());
+            }
+        }
+        Ok(self.finish(phase, begin))
+    }
+
+    fn finish(&mut self, phase: &PlannedPhase, begin: Instant) -> Result<(), Early> {
+        self.wait(Duration::from_millis(phase.expected_ms).saturating_sub(begin.elapsed()), |_| false)?;
         let limit = Duration::from_millis(phase.limit_ms - phase.expected_ms);
         let all_done = |children: &mut [Started<'_>]| {
             children
@@ -235,12 +394,13 @@ impl<'a> Running<'a> {
         }
     }
 
-    fn judge(&mut self) {
-        for started in &self.children {
-            if let Some((planned, run)) = &started.tool {
-                self.gates.extend(gates::judge(planned, run, self.measured));
-            }
-        }
+    fn judge(&mut self, steps: &[PlannedStep]) {
+        let tools = self.children.iter().filter_map(|started| started.tool.as_ref());
+        let written: Vec<gates::Written<'_>> = tools.map(|(planned, run)| (*planned, run)).collect();
+        let judged = gates::judge(&written, self.measured);
+        self.gates.extend(judged);
+        self.gates.extend(gates::since_first(self.step, steps));
+        self.gates.extend(gates::steady(self.step, &written, self.measured));
     }
 
     fn place(&self, host: &str, cpus: &'a [usize]) -> Result<Place<'a>, Early> {
@@ -259,7 +419,7 @@ impl<'a> Running<'a> {
     ) -> Result<(), Early> {
         let child = Child::start(name, argv, env, Path::new(log), place);
         let child = child.map_err(|error| Some(Gate::failed("start", name, format!("{error:#}"))))?;
-        self.children.push(Started { child, tool, is_stopped: false });
+        self.children.push(Started { child, tool, is_stopped: false, may_end: false });
         Ok(())
     }
 
@@ -288,7 +448,7 @@ impl<'a> Running<'a> {
 
 /// The gate that fails when a child that should live has ended.
 fn died(started: &mut Started<'_>) -> Option<Gate> {
-    let may_end = started.is_stopped || started.ends_by_itself();
+    let may_end = started.is_stopped || started.may_end || started.ends_by_itself();
     let status = started.child.ended()?;
     if may_end && status.success() || started.is_stopped {
         return None;

@@ -88,8 +88,12 @@ impl Network {
 
     /// Whether a connection from this host to the address is accepted.
     pub(crate) fn accepts(&self, from: &str, address: &SocketAddr, limit: Duration) -> bool {
-        let connect = || TcpStream::connect_timeout(address, limit).is_ok();
-        self.host(from).and_then(|namespace| within(namespace, connect)).unwrap_or(false)
+        self.on(from, || TcpStream::connect_timeout(address, limit).is_ok()).unwrap_or(false)
+    }
+
+    /// Does something on a host.
+    pub(crate) fn on<T: Send>(&self, host: &str, action: impl FnOnce() -> T + Send) -> Result<T> {
+        within(self.host(host)?, action)
     }
 }
 

@@ -7,7 +7,9 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use runlog::{Edge, Run, discover};
 
-use crate::support::{IDLE, LONG, Process, children, experiment_dir, folder_with, playbook, said, turn, wait_for};
+use crate::support::{
+    IDLE, LONG, Process, children, experiment_dir, folder_with, is_begun, playbook, said, turn, wait_for,
+};
 
 /// A run that is in its measure phase, and what it has started.
 struct Held {
@@ -31,7 +33,7 @@ impl Held {
             let ended = runner.try_wait().expect("our own child");
             let said = || std::fs::read_to_string(folder.path().join("runner.log")).unwrap_or_default();
             assert_eq!(ended, None, "{}", said());
-            folder.path().join("runs").is_dir() && measures(&folder)
+            is_begun(folder.path()) && measures(&folder)
         });
         let children = children(runner.id());
         let mut names: Vec<&str> = children.iter().map(|child| child.name.as_str()).collect();
@@ -86,19 +88,34 @@ fn sigterm_stops_every_child_and_keeps_the_data() {
 
 #[test]
 fn interrupted_run_is_gone_on_with() {
+    killed_and_gone_on_with("local");
+}
+
+#[test]
+fn interrupted_run_in_namespaces_is_gone_on_with() {
+    if crate::netns::can_run() {
+        killed_and_gone_on_with("netns");
+    }
+}
+
+/// Kills the runner in the middle of the second step, and runs the same again.
+fn killed_and_gone_on_with(place: &str) {
     let _turn = turn();
     let steps = IDLE.to_owned() + &LONG.replace("10m", "3s");
     let folder = folder_with(["ours", "ours"], &steps);
     let run = |extra: &[&str]| {
         let mut command = playbook();
-        command.args(["run", "--no-build", "small.toml"]).args(extra).current_dir(folder.path());
+        command
+            .args(["run", "--no-build", "--no-report", "small.toml", "--in", place])
+            .args(extra)
+            .current_dir(folder.path());
         command
     };
     let log = std::fs::File::create(folder.path().join("runner.log")).expect("created");
     let mut runner = run(&[]).stdout(Stdio::null()).stderr(log).spawn().expect("the program starts");
     wait_for("the measure phase of the second step", || {
         assert_eq!(runner.try_wait().expect("our own child"), None, "ended before it could be killed");
-        folder.path().join("runs").is_dir() && marks_of(&folder, "ours-1", "hold", "measure") > 0
+        is_begun(folder.path()) && marks_of(&folder, "ours-1", "hold", "measure") > 0
     });
     let children = children(runner.id());
     kill(Pid::from_raw(runner.id().cast_signed()), Signal::SIGKILL).expect("the runner lives");

@@ -58,6 +58,9 @@ pub(crate) fn folder_with(targets: [&str; 2], steps: &str) -> TempDir {
     folder
 }
 
+/// Gates that can fail because of what else the machine does.
+pub(crate) const OF_THE_MACHINE: &[&str] = &["generator", "prober", "ticks"];
+
 /// Nothing connected.
 pub(crate) const IDLE: &str = r#"
     [[step]]
@@ -117,6 +120,11 @@ pub(crate) fn experiment_dir(folder: &Path) -> PathBuf {
     let dir = entries.next().expect("an experiment was begun").expect("readable").path();
     assert!(entries.next().is_none(), "one experiment in {}", runs.display());
     dir
+}
+
+/// Whether an experiment was begun.
+pub(crate) fn is_begun(folder: &Path) -> bool {
+    std::fs::read_dir(folder.join("runs")).is_ok_and(|mut entries| entries.next().is_some())
 }
 
 /// The events of a target's repeat.

@@ -42,6 +42,20 @@ fn a_broker_that_lets_nobody_in() {
 }
 
 #[test]
+fn strictness_is_about_every_probe() {
+    let burst = ["-V", "4", "-q", "1", "-n", "300", "-i", "0.01", "--warmup", "0", "--timeout", "2s"];
+    let strict = [&burst[..], &["--strict"]].concat();
+    let broker = Broker::mosquitto_with("allow_anonymous true\nmax_inflight_messages 0\nmax_queued_messages 0");
+    Prober::new(broker.port, &strict).run().succeeded();
+    // What a subscriber does not take at once is dropped beyond one message.
+    let dropping = Broker::mosquitto_with("allow_anonymous true\nmax_inflight_messages 1\nmax_queued_messages 1");
+    Prober::new(dropping.port, &burst).run().succeeded();
+    let probed = Prober::new(dropping.port, &strict).run().failed();
+    assert!(probed.stderr().contains(" lost (--strict)"), "{}", probed.stderr());
+    assert!(!probed.summary().ok);
+}
+
+#[test]
 fn a_directory_that_is_in_use() {
     let place = tempfile::tempdir().unwrap();
     std::fs::write(place.path().join("file"), "").unwrap();
