@@ -471,7 +471,7 @@ fn acks_in_order(lab: &Lab) -> Outcome {
 }
 
 fn client_sub_id(lab: &Lab) -> Outcome {
-    let publish = lab.publish(&lab.topic("a"), "x").with(wire::property::subscription_id(3));
+    let publish = lab.publish(&lab.topic("a"), "x").with(property::subscription_id(3));
     closes(lab, "a subscription identifier from a client", &publish.bytes(), &[0x81, 0x82])
 }
 
