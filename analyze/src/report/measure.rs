@@ -417,7 +417,8 @@ pub fn broker_rows(point: &Point, series: &Series, is_plain: bool) -> Range<usiz
 
 /// Without phase marks: the steady part of the deliveries, from the modes and counters of the load tools.
 pub fn loaded_span<'a>(tools: impl Iterator<Item = (&'a str, &'a [CounterRow])> + Clone) -> Option<Span> {
-    let (_, rows) = tools.clone().find(|(mode, _)| *mode == "sub").or_else(|| tools.clone().next())?;
+    let (mut subscribers, mut all) = (tools.clone().filter(|(mode, _)| *mode == "sub"), tools);
+    let (_, rows) = subscribers.next().or_else(|| all.next())?;
     let moved: Vec<f64> =
         rows.windows(2).map(|pair| pair[1].received.saturating_sub(pair[0].received) as f64).collect();
     let whole = (0, rows.len().checked_sub(1)?);
