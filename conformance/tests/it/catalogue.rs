@@ -40,8 +40,11 @@ fn names_are_unique_and_every_case_runs() {
     }
 }
 
-/// The numbers of the standards: their sections, and the first and last number in each (appendix B of both).
-const NUMBERED: &[(Version, &[(&str, u8, u8)])] = &[
+/// A section of a standard, and the first and last number in it.
+type Section = (&'static str, u8, u8);
+
+/// The numbers of the standards, by section (appendix B of both).
+const NUMBERED: &[(Version, &[Section])] = &[
     (
         Version::V311,
         &[
