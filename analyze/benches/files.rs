@@ -45,6 +45,7 @@ struct Cost {
     rss_mib: f64,
 }
 
+#[expect(clippy::zombie_processes, reason = "wait4 takes it, and with it what it used")]
 fn run(arguments: &[&str]) -> Cost {
     let begin = Instant::now();
     let mut command = Command::new(env!("CARGO_BIN_EXE_analyze"));
