@@ -43,6 +43,8 @@ figures! {
     refused_ip_rate,
     /// CONNECTs refused because there were as many sessions as there may be.
     refused_sessions,
+    /// Subscriptions refused because of their filter's levels, their number or the memory left.
+    refused_subscriptions,
     /// Connections closed for what the client sent.
     protocol_errors,
     /// Connections closed because the client was silent for one and a half keep-alive periods.
@@ -63,7 +65,7 @@ figures! {
     dropped_offline_qos0,
     /// QoS 1 and 2 messages dropped because the session's queue was full.
     dropped_queue_full,
-    /// Messages dropped, and subscriptions refused, because memory was short.
+    /// Messages dropped, and connections closed for what they would have to be kept, because memory was short.
     dropped_memory,
     /// Messages dropped because they expired before delivery.
     dropped_expired,

@@ -102,6 +102,7 @@ impl Worker {
                 let limited = self.conn(at).is_some_and(|conn| conn.version.has_properties());
                 let received = &mut self.sessions[session as usize].flow(send_max).received;
                 if limited && received.len() >= receive_maximum && !received.contains(publish.packet_id) {
+                    self.counters.protocol_errors += 1;
                     self.dismiss(at, ReasonCode::RECEIVE_MAXIMUM_EXCEEDED);
                     return Ok(());
                 }

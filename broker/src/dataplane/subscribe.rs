@@ -35,6 +35,7 @@ impl Worker {
                     }
                 }
                 Err((reason, in_words)) => {
+                    self.counters.refused_subscriptions += 1;
                     why = in_words;
                     let v5 = self.conn(at).is_some_and(|conn| conn.version.has_properties());
                     codes.push(if v5 { reason.0 } else { ReasonCode::UNSPECIFIED_ERROR.0 });
@@ -91,7 +92,6 @@ impl Worker {
             return Err((ReasonCode::QUOTA_EXCEEDED, "the session has as many subscriptions as the server allows"));
         }
         if !existed && spent {
-            self.counters.dropped_memory += 1;
             return Err((ReasonCode::QUOTA_EXCEEDED, "the server has no memory for more subscriptions"));
         }
         if !existed {

@@ -73,6 +73,7 @@ fn packet_size() -> Outcome {
             client.closed("too large before CONNECT was accepted")?;
         }
     }
+    assert_eq!(broker.stop().get("protocol_errors"), 4);
     Ok(())
 }
 
@@ -85,6 +86,7 @@ fn client_id() -> Outcome {
         let seen = refusal(&mut lab.open("long")?, &Connect::new(version, "x".repeat(11)))?;
         assert_eq!(seen, reason);
     }
+    assert_eq!(broker.stop().get("connect_refused"), 2);
     Ok(())
 }
 
@@ -104,6 +106,8 @@ fn topic_levels() -> Outcome {
         let seen = refusal(&mut lab.open("will")?, &lab.connect("will").will(will))?;
         assert!(seen != 0, "a will with too many levels");
     }
+    let counters = broker.stop();
+    assert_eq!((counters.get("refused_subscriptions"), counters.get("protocol_errors")), (2, 2), "{counters:?}");
     Ok(())
 }
 
@@ -121,6 +125,7 @@ fn subscriptions() -> Outcome {
         client.publish(&lab.publish("c", "y").qos(1, 0))?;
         client.message("c", "y")?;
     }
+    assert_eq!(broker.stop().get("refused_subscriptions"), 4);
     Ok(())
 }
 
@@ -152,7 +157,9 @@ fn receive_maximum() -> Outcome {
     for id in 1..=10 {
         client.send(&old.publish("other", "x").qos(2, id).bytes());
     }
-    (1..=10).try_for_each(|id| client.acknowledged(0x50, id).map(drop))
+    (1..=10).try_for_each(|id| client.acknowledged(0x50, id).map(drop))?;
+    assert_eq!(broker.stop().get("protocol_errors"), 1);
+    Ok(())
 }
 
 #[test]
@@ -185,6 +192,7 @@ fn topic_aliases() -> Outcome {
     assert_eq!(connack.properties.number(0x22).unwrap_or(0), 0);
     client.send(&lab.publish("t", "x").with(property::topic_alias(1)).bytes());
     assert_eq!(client.closed("no aliases")?, Some(0x94));
+    assert_eq!(broker.stop().get("protocol_errors"), 1);
     Ok(())
 }
 
