@@ -286,6 +286,7 @@ impl Worker {
             properties: properties.as_ref().map_or(will.properties, PropertiesBuf::as_properties),
             qos: will.qos,
             retain: will.retain,
+            stamp: 0,
             expires_ns: super::message::NEVER,
             origin,
         };

@@ -78,7 +78,7 @@ impl Worker {
                 let message = message.get_or_insert_with(|| Message::new(view, &mut self.scratch)).clone();
                 self.deliver_numbered(
                     each.session,
-                    Pending { message, ids: each.ids, qos, retain, group: each.group },
+                    Pending { message, ids: each.ids, qos, retain, group: each.group, replay: false },
                     view,
                     shared,
                 );
@@ -108,6 +108,9 @@ impl Worker {
         if conn.blocked && self.memory_is_short() {
             self.counters.dropped_memory += 1;
             return;
+        }
+        if view.retain {
+            self.drop_overtaken(slot, view);
         }
         let conn = &mut self.conns[at.slot as usize];
         let to = Receiver::of(conn, self.now_ns, shared).for_topic(conn, view.topic);
@@ -190,6 +193,7 @@ impl Worker {
     /// A session has its connection back: what it did not acknowledge is sent again, then what waited [MQTT-4.4.0-1].
     pub(super) fn resume(&mut self, slot: u32) {
         self.pump(slot);
+        self.go_on_walking(slot);
     }
 
     /// Sends what waits for a session, as far as its window and its connection take it.
@@ -209,6 +213,7 @@ impl Worker {
             }
             let Some(pending) = flow.queue.pop_front() else { break };
             flow.queued_bytes -= pending.message.size();
+            flow.replays -= u32::from(pending.replay);
             let message = pending.message.clone();
             let view = message.view();
             let to = to.for_topic(conn, view.topic);
@@ -228,10 +233,13 @@ impl Worker {
         if flow.queue.len() < QUEUE_LOW && !flow.waiters.is_empty() {
             self.release_waiters(slot);
         }
+        if self.walks.are_parked() {
+            self.go_on_walking(slot);
+        }
     }
 
-    /// Puts a message into a session's queue whatever its length, and sends it when it is its turn: for retained
-    /// messages, whose number the store bounds.
+    /// Puts a message into a session's queue whatever its length, to be sent when it is its turn: for retained messages, of
+    /// which a slice comes at a time.
     pub(super) fn enqueue(&mut self, slot: u32, pending: Pending) {
         if self.memory_is_short() {
             // A client may ask for the same messages again and again.
@@ -240,6 +248,7 @@ impl Worker {
         }
         let flow = self.sessions[slot as usize].flow(self.settings.limits.max_inflight);
         flow.queued_bytes += pending.message.size();
+        flow.replays += u32::from(pending.replay);
         flow.queue.push_back(pending);
     }
 

@@ -226,6 +226,7 @@ impl Worker {
         self.publish_will(slot);
         self.release_waiters(slot);
         self.drop_subscriptions(slot);
+        self.end_walks(slot);
         let hash = self.hash(&self.sessions[slot as usize].client_id);
         if let Ok(entry) = self.directory.find_entry(hash, |&present| present == slot) {
             entry.remove();

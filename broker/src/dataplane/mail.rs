@@ -9,6 +9,7 @@ use super::counters::{Counters, Gauges};
 use super::crew::Lent;
 use super::door::{Entry, Source};
 use super::message::Message;
+use super::retained::{RetainedQuery, RetainedReply};
 use super::session::SessionRef;
 use super::subscribers::{GroupName, Member, SubscriptionIds};
 
@@ -16,6 +17,8 @@ use super::subscribers::{GroupName, Member, SubscriptionIds};
 #[derive(Debug, Default)]
 pub(super) struct Outbox {
     pub(super) items: Vec<Mail>,
+    /// Messages to be retained, which are sent first, to all workers: then whoever learns of one can ask for it.
+    pub(super) retain: Vec<Mail>,
     /// What they hold.
     pub(super) bytes: usize,
     /// Publishers that wait until that worker has taken its mail.
@@ -45,8 +48,13 @@ pub(super) enum Mail {
     Interest { filter: Box<str>, worker: u16, wanted: bool },
     /// A change in a shared subscription.
     Group(Box<GroupChange>),
-    /// A retained message of the receiver's shard; an empty payload removes it.
+    /// A retained message of the receiver's shard; an empty payload removes it. Sent before all other mail of a turn.
     Retain(Message),
+    /// Has everything arrived that this worker has sent before?
+    Sync { worker: u16 },
+    /// The answer to so many questions: all that the sender has sent before it knew has arrived as well. What it is the first
+    /// to be told to retain from now on has a stamp above this.
+    Synced { worker: u16, count: u64, stamp: u64 },
     /// Which retained messages of the receiver's shard match a new subscription?
     RetainedQuery(Box<RetainedQuery>),
     /// The answer.
@@ -64,7 +72,7 @@ impl Mail {
             Self::Publish(message) | Self::Retain(message) => message.size(),
             Self::Direct(direct) => size_of::<Direct>() + direct.message.size(),
             Self::Adopt(adopted) => adopted.bytes.len(),
-            Self::Retained(reply) => reply.messages.iter().map(Message::size).sum(),
+            Self::Retained(reply) => reply.size(),
             _ => 0,
         };
         size_of::<Self>() + content
@@ -106,22 +114,4 @@ pub(super) enum MemberChange {
     Join(Member),
     Leave(SessionRef),
     Presence(SessionRef, bool),
-}
-
-#[derive(Debug)]
-pub(super) struct RetainedQuery {
-    pub(super) session: SessionRef,
-    pub(super) filter: Box<str>,
-    pub(super) options: u8,
-    pub(super) id: u32,
-}
-
-#[derive(Debug)]
-pub(super) struct RetainedReply {
-    pub(super) session: SessionRef,
-    /// The subscription that asked, which may have ended meanwhile.
-    pub(super) filter: Box<str>,
-    pub(super) options: u8,
-    pub(super) id: u32,
-    pub(super) messages: Vec<Message>,
 }

@@ -8,7 +8,7 @@ use super::session::SessionRef;
 
 /// A message that outlives the read buffer: shared, immutable, one allocation.
 ///
-/// Layout: a head of fixed size, then topic, properties, payload.
+/// Layout: a head of fixed size, the stamp if it is to be retained, then topic, properties, payload.
 #[derive(Clone, Debug)]
 pub(super) struct Message(Arc<[u8]>);
 
@@ -21,6 +21,8 @@ pub(super) struct MessageView<'a> {
     pub(super) properties: Properties<'a>,
     pub(super) qos: QoS,
     pub(super) retain: bool,
+    /// The place of a message that is to be retained among all such messages, from 1; 0 for others.
+    pub(super) stamp: u64,
     /// Monotonic nanoseconds from which on the message must not be delivered; [`NEVER`] for most.
     pub(super) expires_ns: u64,
     /// The session that published it, for No Local and for back-pressure.
@@ -39,11 +41,14 @@ const ORIGIN_SLOT: usize = 17;
 const ORIGIN_GENERATION: usize = 21;
 const HEAD: usize = 25;
 
+/// The bit of [`FLAGS`] for a message that is to be retained; two times its value is the size of the stamp.
+const RETAIN: u8 = 4;
+
 impl Message {
     /// Copies a message out of the read buffer. `scratch` is memory to build it in.
     pub(super) fn new(view: &MessageView<'_>, scratch: &mut Vec<u8>) -> Self {
         scratch.clear();
-        scratch.push(view.qos as u8 | u8::from(view.retain) << 2);
+        scratch.push(view.qos as u8 | if view.retain { RETAIN } else { 0 });
         scratch.extend_from_slice(&(view.topic.len() as u16).to_ne_bytes());
         scratch.extend_from_slice(&(view.properties.as_bytes().len() as u32).to_ne_bytes());
         scratch.extend_from_slice(&view.expires_ns.to_ne_bytes());
@@ -51,6 +56,9 @@ impl Message {
         scratch.extend_from_slice(&view.origin.slot.to_ne_bytes());
         scratch.extend_from_slice(&view.origin.generation.to_ne_bytes());
         debug_assert_eq!(scratch.len(), HEAD);
+        if view.retain {
+            scratch.extend_from_slice(&view.stamp.to_ne_bytes());
+        }
         scratch.extend_from_slice(view.topic.as_bytes());
         scratch.extend_from_slice(view.properties.as_bytes());
         scratch.extend_from_slice(view.payload);
@@ -59,20 +67,23 @@ impl Message {
 
     pub(super) fn view(&self) -> MessageView<'_> {
         let bytes = &*self.0;
-        let topic_end = HEAD + usize::from(u16::from_ne_bytes(self.array(TOPIC_LEN)));
+        let flags = bytes[FLAGS];
+        let topic_begin = HEAD + 2 * usize::from(flags & RETAIN);
+        let topic_end = topic_begin + usize::from(u16::from_ne_bytes(self.array(TOPIC_LEN)));
         let properties_end = topic_end + u32::from_ne_bytes(self.array(PROPERTIES_LEN)) as usize;
         // SAFETY: `new` is the only constructor and copies these bytes from a `str`.
-        let topic = unsafe { std::str::from_utf8_unchecked(&bytes[HEAD..topic_end]) };
+        let topic = unsafe { std::str::from_utf8_unchecked(&bytes[topic_begin..topic_end]) };
         MessageView {
             topic,
             payload: &bytes[properties_end..],
             properties: Properties::from_checked(&bytes[topic_end..properties_end]),
-            qos: match bytes[FLAGS] & 3 {
+            qos: match flags & 3 {
                 0 => QoS::AtMostOnce,
                 1 => QoS::AtLeastOnce,
                 _ => QoS::ExactlyOnce,
             },
-            retain: bytes[FLAGS] & 4 != 0,
+            retain: flags & RETAIN != 0,
+            stamp: if flags & RETAIN != 0 { u64::from_ne_bytes(self.array(HEAD)) } else { 0 },
             expires_ns: u64::from_ne_bytes(self.array(EXPIRES)),
             origin: SessionRef {
                 worker: u16::from_ne_bytes(self.array(ORIGIN_WORKER)),

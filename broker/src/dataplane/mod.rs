@@ -43,7 +43,7 @@ mod retained;
 mod route;
 mod session;
 mod settings;
-#[cfg(fuzzing)]
+#[cfg(any(test, fuzzing))]
 mod stage;
 mod subscribe;
 mod subscribers;

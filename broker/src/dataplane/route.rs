@@ -25,9 +25,17 @@ impl Worker {
     /// Publishes a message that enters the broker here: keeps it if it is to be retained, and routes it. `false` when
     /// nobody wants it. `message` holds the shared copy once one is needed.
     pub(super) fn publish(&mut self, view: &MessageView<'_>, message: &mut Option<Message>) -> bool {
-        if view.retain {
-            self.retain(view, message);
+        if !view.retain {
+            return self.route(view, message);
         }
+        let view = MessageView { stamp: self.next_stamp(), ..*view };
+        // That of a will was made before.
+        *message = None;
+        self.retain(&view, message);
+        self.route(&view, message)
+    }
+
+    fn route(&mut self, view: &MessageView<'_>, message: &mut Option<Message>) -> bool {
         let mut elsewhere = Elsewhere::default();
         let mut matches = std::mem::take(&mut self.matches);
         self.find(view, &mut matches, Some(&mut elsewhere));
@@ -55,6 +63,9 @@ impl Worker {
     /// Collects who matches. Groups and other workers only count where the message entered the broker.
     fn find(&mut self, view: &MessageView<'_>, matches: &mut Vec<Match>, mut elsewhere: Option<&mut Elsewhere>) {
         debug_assert!(matches.is_empty());
+        if view.retain {
+            self.note_update(view);
+        }
         let (this, policy) = (self.id, self.settings.share_policy);
         let own = self.publisher_here(view.origin);
         let mut filters = 0;

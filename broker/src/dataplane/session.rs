@@ -60,6 +60,8 @@ pub(super) struct Flow {
     pub(super) received: ReceivedIds,
     /// Most messages in flight to the client: its Receive Maximum or ours.
     pub(super) send_max: u16,
+    /// Messages in `queue` that are there because they were retained.
+    pub(super) replays: u32,
     /// Messages in `window` that were not sent on this connection yet.
     pub(super) unsent: u16,
     /// When the client last took something, monotonic nanoseconds.
@@ -77,6 +79,8 @@ pub(super) struct Pending {
     pub(super) retain: bool,
     /// The group of which this session was chosen to get it.
     pub(super) group: Option<Arc<GroupName>>,
+    /// Sent because it was retained when the client subscribed.
+    pub(super) replay: bool,
 }
 
 /// A message in flight to the client.
@@ -89,6 +93,11 @@ pub(super) enum Outgoing {
 }
 
 impl Session {
+    /// Messages that wait for it.
+    pub(super) fn queue_len(&self) -> usize {
+        self.flow.as_ref().map_or(0, |flow| flow.queue.len())
+    }
+
     /// The session's flow; made when it is first needed.
     pub(super) fn flow(&mut self, send_max: u16) -> &mut Flow {
         self.flow.get_or_insert_with(|| Box::new(Flow::new(send_max)))
@@ -103,6 +112,7 @@ impl Flow {
             queued_bytes: 0,
             received: ReceivedIds::default(),
             send_max,
+            replays: 0,
             unsent: 0,
             progress_ns: 0,
             waiters: Vec::new(),
@@ -121,6 +131,7 @@ impl Flow {
         self.unsent = self.window.len() as u16;
         self.window.iter_mut().for_each(|(_, outgoing)| outgoing.mark_unsent());
         self.queue.retain(|pending| pending.qos != QoS::AtMostOnce);
+        self.replays = self.queue.iter().filter(|pending| pending.replay).count() as u32;
         self.queued_bytes = self.queue.iter().map(|pending| pending.message.size()).sum();
         before - self.queue.len()
     }

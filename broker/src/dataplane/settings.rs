@@ -14,6 +14,9 @@ pub(super) const READ_BYTES_WHEN_SWAMPED: usize = 4 * 1024;
 pub(super) const LARGE_PARTIAL_BYTES: usize = 64 * 1024;
 /// Connections accepted per listener and turn, so that a storm does not starve those that are served.
 pub(super) const ACCEPTS_PER_TURN: usize = 256;
+/// Topics of a shard that are looked at for a new subscription before others have their turn. What matches waits in the
+/// session's queue, which is asked for the next slice when it is short.
+pub(super) const RETAINED_PER_SLICE: usize = 512;
 /// Pause of a listener that could not accept for want of descriptors or memory.
 pub(super) const ACCEPT_RETRY_NS: u64 = 100_000_000;
 /// Messages in a session's queue from which on publishers to it are paused, and down to which they stay paused.

@@ -5,11 +5,13 @@ use std::io;
 use std::net::TcpStream as StdStream;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
+#[cfg(fuzzing)]
 use std::time::Duration;
 
 use mio::Events;
 use mio::net::TcpStream;
 
+#[cfg(fuzzing)]
 use super::counters::Gauges;
 use super::door::Entry;
 use super::settings::{EVENTS_PER_TURN, Settings};
@@ -83,20 +85,33 @@ impl Stage {
             let mut busy = false;
             for worker in 0..self.workers.len() {
                 self.turn(worker);
-                busy |= !self.events.is_empty() || self.workers[worker].has_work();
+                busy |= !self.events.is_empty();
             }
-            if !busy {
+            if !busy && !self.has_work() {
                 return;
             }
         }
     }
 
+    /// Whether any worker has something to do that no event tells of.
+    pub(crate) fn has_work(&mut self) -> bool {
+        self.workers.iter_mut().any(Worker::has_work)
+    }
+
+    /// Messages that wait in the queues of all sessions.
+    #[cfg(test)]
+    pub(crate) fn queued(&self) -> usize {
+        self.workers.iter().flat_map(|worker| &worker.sessions).map(|(_, session)| session.queue_len()).sum()
+    }
+
     /// Lets time pass.
+    #[cfg(fuzzing)]
     pub(crate) fn advance(&mut self, by: Duration) {
         self.now_ns += by.as_nanos() as u64;
     }
 
     /// What all workers hold.
+    #[cfg(fuzzing)]
     pub(crate) fn gauges(&self) -> Gauges {
         let mut total = Gauges::default();
         self.workers.iter().for_each(|worker| total += worker.gauges());

@@ -154,6 +154,7 @@ impl Worker {
 
     /// Takes a session out of the index and tells the others if it was the last.
     fn withdraw(&mut self, slot: u32, filter: TopicFilter<'_>) {
+        self.end_walk(slot, filter.as_str());
         if let Some(shared) = filter.shared() {
             let leaving = self.session_ref(slot);
             self.announce_group(shared, MemberChange::Leave(leaving));

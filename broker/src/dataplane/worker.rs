@@ -5,6 +5,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 
 use hashbrown::HashTable;
@@ -25,6 +26,7 @@ use super::lifecycle::{End, Timer};
 use super::mail::{Mail, Outbox};
 use super::message::Message;
 use super::output::Pool;
+use super::retained::Walks;
 use super::route::Match;
 use super::session::{Session, SessionRef};
 use super::settings::{
@@ -60,12 +62,17 @@ pub(crate) struct Worker {
     pub(super) filters: FilterIndex<Interest>,
     /// The shard of topics that hash to this worker.
     pub(super) retained: TopicMap<Message>,
+    /// Counts the messages to be retained, of all workers. Touched for nothing else.
+    pub(super) stamps: Arc<AtomicU64>,
+    pub(super) walks: Walks,
 
     pub(super) inbox: Receiver<Mail>,
     pub(super) mail: Vec<Mail>,
     pub(super) peers: Vec<Sender<Mail>>,
     /// Mail to each worker, sent at the end of the turn.
     pub(super) outboxes: Vec<Outbox>,
+    /// Some outboxes hold messages to be retained.
+    pub(super) has_to_retain: bool,
     /// Workers with more mail than they should have, of which some is still in their outboxes here, a bit for each.
     pub(super) swamped: u64,
 
@@ -119,6 +126,7 @@ pub(crate) fn build(settings: &Settings, listeners: Vec<Vec<TcpListener>>) -> io
         polls.iter().map(|poll| mailbox::mailbox(poll.registry(), MAILBOX)).collect::<io::Result<Vec<_>>>()?;
     let (peers, inboxes): (Vec<_>, Vec<_>) = mailboxes.into_iter().unzip();
     let (hasher, started, totals) = (RandomState::new(), Instant::now(), Arc::new(Totals::default()));
+    let stamps = Arc::default();
     let mut workers = Vec::new();
     for (id, ((poll, inbox), mut listeners)) in polls.into_iter().zip(inboxes).zip(listeners).enumerate() {
         for (index, listener) in listeners.iter_mut().enumerate() {
@@ -140,9 +148,12 @@ pub(crate) fn build(settings: &Settings, listeners: Vec<Vec<TcpListener>>) -> io
             hasher: hasher.clone(),
             filters: FilterIndex::new(),
             retained: TopicMap::new(),
+            stamps: Arc::clone(&stamps),
+            walks: Walks::new(peers.len()),
             inbox,
             mail: Vec::new(),
             outboxes: peers.iter().map(|_| Outbox::default()).collect(),
+            has_to_retain: false,
             swamped: 0,
             peers: peers.clone(),
             wheel: TimerWheel::new(TICK_NS, 1_024, 0),
@@ -298,6 +309,9 @@ impl Worker {
             mail = Vec::new();
         }
         self.mail = mail;
+        if self.walks.are_asked_for() {
+            self.answer_questions();
+        }
     }
 
     fn on_mail(&mut self, mail: Mail) {
@@ -316,7 +330,9 @@ impl Worker {
             Mail::Interest { filter, worker, wanted } => self.note_interest(&filter, worker, wanted),
             Mail::Group(change) => self.change_group(&change),
             Mail::Retain(message) => self.keep_retained(&message),
-            Mail::RetainedQuery(query) => self.answer_retained(&query),
+            Mail::Sync { worker } => self.note_question(worker),
+            Mail::Synced { worker, count, stamp } => self.note_answer(worker, count, stamp),
+            Mail::RetainedQuery(query) => self.answer_retained(*query),
             Mail::Retained(reply) => self.deliver_retained(*reply),
             Mail::Pause { publisher, paused } => self.pause_publisher(publisher, paused),
             Mail::Room { worker } => self.release_held(worker),
@@ -327,7 +343,12 @@ impl Worker {
     pub(super) fn send(&mut self, worker: u16, mail: Mail) {
         let (outbox, peer) = (&mut self.outboxes[usize::from(worker)], &self.peers[usize::from(worker)]);
         outbox.bytes += mail.size();
-        outbox.items.push(mail);
+        if let Mail::Retain(_) = mail {
+            outbox.retain.push(mail);
+            self.has_to_retain = true;
+        } else {
+            outbox.items.push(mail);
+        }
         if outbox.bytes + peer.backlog_bytes() > MAILBOX_HIGH_BYTES {
             self.swamped |= 1 << worker;
         }
@@ -344,6 +365,13 @@ impl Worker {
 
     pub(super) fn send_mail(&mut self) {
         self.swamped = 0;
+        if std::mem::take(&mut self.has_to_retain) {
+            for (outbox, peer) in self.outboxes.iter_mut().zip(&self.peers) {
+                let bytes = outbox.retain.iter().map(Mail::size).sum();
+                outbox.bytes -= bytes;
+                peer.send_all(&mut outbox.retain, bytes);
+            }
+        }
         for (outbox, peer) in self.outboxes.iter_mut().zip(&self.peers) {
             peer.send_all(&mut outbox.items, std::mem::take(&mut outbox.bytes));
         }

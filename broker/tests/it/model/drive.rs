@@ -11,8 +11,9 @@ use super::ops::{CLIENTS, Manner, Note, Op, Parting, Terms, Wish};
 use super::world::{Delivery, World};
 use crate::support::Broker;
 
-/// Clients that do nothing but answer for their workers: enough that each worker has one.
-const SENTRIES: usize = 16;
+/// Clients that do nothing but answer for their workers, by the number of workers: so many that one of a thousand brokers, or
+/// fewer, has a worker without.
+const SENTRIES: [usize; 4] = [1, 16, 24, 32];
 
 /// The packet identifier of what is begun and finished later; the others are counted from 1.
 const BEGUN: u16 = 60_000;
@@ -20,9 +21,9 @@ const BEGUN: u16 = 60_000;
 const EXPIRY_S: u32 = 6_000;
 
 /// Runs a list; the error says what went wrong, and after how many operations.
-pub(super) fn run(broker: &Broker, list: &[Op]) -> Result<(), Failure> {
+pub(super) fn run(broker: &Broker, workers: usize, list: &[Op]) -> Result<(), Failure> {
     let failure = |run: usize, what: String| Failure { run, what };
-    let mut stage = Stage::new(broker).map_err(|mismatch| failure(0, describe(&mismatch)))?;
+    let mut stage = Stage::new(broker, SENTRIES[workers - 1]).map_err(|mismatch| failure(0, describe(&mismatch)))?;
     for (at, op) in list.iter().enumerate() {
         stage.step(at, op).map_err(|problem| failure(at + 1, format!("at operation {at}, {op:?}:\n{problem}")))?;
     }
@@ -59,9 +60,9 @@ struct Begun {
 }
 
 impl Stage {
-    fn new(broker: &Broker) -> Result<Self, Mismatch> {
+    fn new(broker: &Broker, sentries: usize) -> Result<Self, Mismatch> {
         let labs = Version::ALL.map(|version| broker.lab(version, "m"));
-        let sentries = (0..SENTRIES).map(|n| labs[0].client(&format!("sentry{n}"))).collect::<Result<_, _>>()?;
+        let sentries = (0..sentries).map(|n| labs[0].client(&format!("sentry{n}"))).collect::<Result<_, _>>()?;
         Ok(Self {
             labs,
             world: World::default(),

@@ -85,7 +85,7 @@ fn check(seed: u64) {
 
 fn attempt(workers: usize, spread: &str, list: &[Op]) -> Result<(), Failure> {
     let broker = Broker::start_with(workers, &format!("spread = \"{spread}\"\n"));
-    drive::run(&broker, list)?;
+    drive::run(&broker, workers, list)?;
     let counters = broker.stop();
     match counters.get("protocol_errors") {
         0 => Ok(()),
