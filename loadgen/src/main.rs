@@ -6,7 +6,7 @@
 //!
 //! In the order in which a run meets them:
 //!
-//! - [`cli`]: what was typed; [`settings`]: what it means; [`carrier`]: TLS and WebSocket; [`identity`] and [`naming`]:
+//! - [`cli`]: what was typed; [`settings`]: what it means; [`carrier`]: TLS and WebSocket; [`identity`], [`part`] and [`naming`]:
 //!   who the clients are, their client ids and topics; [`content`] and [`properties`]: what their packets carry;
 //! - [`scenario`]: the roles of a run; [`preflight`]: what can be known to fail; [`run`]: phases, the end; the reporter's
 //!   loop; [`group`]: one role while it runs;
@@ -26,6 +26,7 @@ mod expect;
 mod group;
 mod identity;
 mod naming;
+mod part;
 mod preflight;
 mod properties;
 mod reason;

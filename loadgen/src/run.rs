@@ -64,7 +64,8 @@ pub(crate) fn run(plan: Plan) -> Result<Verdict> {
     let started_ns = mono_ns();
     let console = Console::start(&plan, started_ns);
     let (mode, clients, alone) = (plan.mode, plan.clients(), plan.roles.len() == 1);
-    let mut first_sender = mix(settings.seed) as u32;
+    let drawn = mix(settings.seed) as u32;
+    let mut first_sender = settings.part.map_or(drawn, |part| part.first_sender(drawn));
     let mut groups = Vec::new();
     for (role, sources) in plan.roles.into_iter().zip(preflight.sources) {
         let waits = role.settings.publishing().is_some_and(|publish| publish.wait_for_all);

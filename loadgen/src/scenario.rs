@@ -330,13 +330,14 @@ fn near(command: &clap::Command, key: &str) -> String {
 const RUN: &str = "run";
 
 /// Flags that concern the run, not a role.
-const OF_THE_RUN: [&str; 11] = [
+const OF_THE_RUN: [&str; 12] = [
     "barrier",
     "counters-interval",
     "duration",
     "expect",
     "json",
     "log_to",
+    "part",
     "preflight-only",
     "run-dir",
     "seed",

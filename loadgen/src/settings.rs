@@ -20,6 +20,7 @@ use crate::content::{self, Content, Header, TopicSpec};
 use crate::expect::Expectations;
 use crate::identity::{Identities, Roster};
 use crate::naming::{self, ClientIds, Variables};
+use crate::part::Part;
 use crate::properties::{self, ConnectExtras};
 
 /// One run.
@@ -65,6 +66,8 @@ pub(crate) struct Settings {
     pub(crate) share: Option<PathBuf>,
     /// Processes that begin together.
     pub(crate) barrier: Option<usize>,
+    /// Other hosts carry the rest of the load.
+    pub(crate) part: Option<Part>,
     pub(crate) expectations: Expectations,
     /// Look, and do not run.
     pub(crate) preflight_only: bool,
@@ -184,6 +187,7 @@ impl Settings {
             certificate_verified: Option<bool>,
             protocol: u8,
             clients: u32,
+            part: Option<Part>,
             first_number: u32,
             connections_per_s: Option<f64>,
             ifaddrs: &'a [IpAddr],
@@ -225,6 +229,7 @@ impl Settings {
             certificate_verified: self.carrier.verifies(),
             protocol: self.version.level(),
             clients: self.clients,
+            part: self.part,
             first_number: self.first_number,
             connections_per_s: (interval_ns > 0).then(|| (NS_PER_S * parts) as f64 / interval_ns as f64),
             ifaddrs: &self.ifaddrs,
@@ -280,6 +285,14 @@ impl Settings {
         let roster = args.clients_file.as_deref().map(Roster::read).transpose()?;
         let named = roster.as_ref().map(|roster| u32::try_from(roster.len()).unwrap_or(u32::MAX));
         let clients = args.count.or(named).unwrap_or(CLIENTS);
+        let part = args.lab.part;
+        let (clients_before, clients) = part.map_or((0, clients), |part| part.clients(clients));
+        ensure!(
+            clients > 0,
+            "--part {}: there are fewer clients than parts",
+            part.map_or(String::new(), |p| p.to_string())
+        );
+        let parts = u64::from(part.map_or(1, Part::of));
         if let Some(named) = named.filter(|named| clients > *named) {
             bail!("-c {clients}: --clients-file names {named} clients only");
         }
@@ -316,10 +329,10 @@ impl Settings {
             carrier: Carrier::from_args(args.transport)?,
             version,
             clients,
-            first_number: args.startnumber.saturating_add(1),
+            first_number: args.startnumber.saturating_add(1).saturating_add(clients_before),
             connect_interval: match args.connection_rate {
-                0 => ((args.interval * 1e6).round() as u64, 1),
-                rate => (NS_PER_S, u64::from(rate)),
+                0 => ((args.interval * 1e6).round() as u64 * parts, 1),
+                rate => (NS_PER_S * parts, u64::from(rate)),
             },
             ifaddrs,
             keep_alive_s: args.keepalive,
@@ -336,7 +349,7 @@ impl Settings {
             run_dir: args.run_dir,
             counters_interval: args.counters_interval,
             expectations: args.lab.expect.unwrap_or_default(),
-            churn: args.storm.churn,
+            churn: args.storm.churn.map(|churn| churn.divided_by(parts)),
             ending: match (args.storm.crash, args.storm.vanish) {
                 (true, _) => Ending::Crash,
                 (_, true) => Ending::Vanish,
@@ -344,6 +357,7 @@ impl Settings {
             },
             share: args.lab.share,
             barrier: args.lab.barrier.map(usize::from),
+            part,
             preflight_only: args.lab.preflight_only,
         };
         settings.check_topics()?;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::Args;
 
 use crate::expect::Expectations;
+use crate::part::Part;
 
 /// Before and after the run.
 #[derive(Debug, Args)]
@@ -29,4 +30,9 @@ pub(crate) struct LabArgs {
     /// Begin when so many processes are ready in the directory of --share; all on one host.
     #[arg(long, value_name = "N", requires = "share", value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) barrier: Option<u16>,
+    /// Be one of N processes, each on a host of its own, that share the load: take the K-th part of the clients (-c), at that
+    /// part of the rates (-R or -i, --churn), numbered as in the whole. Messages of the other parts are counted and not
+    /// timed: their senders' clocks are others.
+    #[arg(long, value_name = "K/N", conflicts_with = "clients_file")]
+    pub(crate) part: Option<Part>,
 }

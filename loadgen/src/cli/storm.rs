@@ -32,6 +32,14 @@ pub(crate) enum Churn {
 }
 
 impl Churn {
+    /// The part of it that one of so many processes has: a share is of each one's own clients.
+    pub(crate) fn divided_by(self, parts: u64) -> Self {
+        match self {
+            Self::Share(share) => Self::Share(share),
+            Self::Number(number) => Self::Number(number / parts as f64),
+        }
+    }
+
     /// Clients per second, of so many.
     pub(crate) fn per_s(self, clients: u32) -> f64 {
         match self {

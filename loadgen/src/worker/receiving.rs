@@ -186,6 +186,9 @@ impl Share {
         if arrival == Arrival::First {
             self.books.heard(stamp.sender, publish.topic);
         }
+        if self.settings.part.is_some_and(|part| !part.is_of_this_host(stamp.sender)) {
+            return;
+        }
         self.heads.see(key, &stamp, arrival, client.since_ns, &mut self.receipts);
         if matches!(arrival, Arrival::Duplicated | Arrival::Stale) {
             return;

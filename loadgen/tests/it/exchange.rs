@@ -114,3 +114,27 @@ fn the_same_seed_gives_the_same_client_ids() {
     let first = first.finish();
     assert_eq!((first.code, first.summary.disconnected.total), (Some(1), 1), "{}", first.output);
 }
+
+#[test]
+fn parts_of_a_load_are_numbered_as_the_whole_and_time_only_their_own_messages() {
+    let Some(broker) = Mosquitto::start() else { return };
+    let clients = "-c 3 -R 1000 -t part/%i -q 1 --counters-interval 100ms";
+    let subs = ["1/2", "2/2"].map(|part| Loadgen::start("sub", broker.addr, &format!("{clients} --part {part}")));
+    subs.iter().for_each(Loadgen::wait_ready);
+    // Both publish to the topic of the last client, which only the second part's subscribers have.
+    for part in ["1/2", "2/2"] {
+        let args = format!("-c 2 -t part/3 -q 1 -I 1 -L 40 -s 64 --part {part}");
+        let end = Loadgen::start("pub", broker.addr, &args).finish();
+        let publish = end.summary.publish.as_ref().expect("a publisher's summary");
+        assert_eq!((end.code, publish.written), (Some(0), 40), "{}", end.output);
+    }
+    subs[1].wait_received(80);
+    let [first, second] = subs.map(Loadgen::stop);
+    let connected = [&first, &second].map(|end| end.summary.connect.succeeded);
+    assert_eq!(connected, [1, 2], "three clients in two parts");
+    let of = |end: &Finished| end.summary.receive.clone().expect("a subscriber's summary");
+    assert_eq!(of(&first).delivered, 0, "its client is number 1");
+    let received = of(&second);
+    assert_eq!((received.delivered, received.lost, received.duplicated, received.corrupted), (80, 0, 0, 0));
+    assert_eq!(received.latency_us.count, 40, "the other half carries the times of another clock");
+}
