@@ -342,6 +342,7 @@ impl Making<'_> {
             label: self.side.label.clone(),
             step: self.point.name.clone(),
             repeat: self.repeat,
+            ..Context::default()
         };
         BTreeMap::from([(Context::VARIABLE.to_owned(), context.to_env())])
     }

@@ -38,7 +38,10 @@ impl Series {
         let tools: Vec<(String, Vec<CounterRow>)> = point
             .loads
             .iter()
-            .map(|load| (load.summary.mode.clone(), load.run.counters().map(|rows| rows.value).unwrap_or_default()))
+            .map(|load| {
+                let rows = load.run.counters().map(|rows| rows.value).unwrap_or_default();
+                (load.summary.mode.clone(), point.by_one_clock(&load.run, rows))
+            })
             .collect();
         let span = point.measured.or_else(|| loaded_span(tools.iter().map(|(mode, rows)| (mode.as_str(), &rows[..]))));
         let watched = point.measured.or_else(|| sending(&tools));

@@ -4,11 +4,12 @@
 //! there should be; without it every combination of what was found is expected. A point fails when a gate failed, when a tool
 //! gave up, or when nothing was run, and then it has reasons and no figures.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use runlog::name::repeat_directory_name;
+use runlog::write::CounterRow;
 use runlog::{Event, EventKind, LoadSummary, ProbeSummary, Run, Summary, Warning};
 use serde::Serialize;
 use serde_json::Value;
@@ -107,8 +108,10 @@ pub struct Point {
     pub target: usize,
     /// From 1.
     pub repeat: u32,
-    /// The measure phase.
+    /// The measure phase, by the clocks of who marked it.
     pub measured: Option<Span>,
+    /// The same by the clocks of the run's host, where runs come from several.
+    pub measured_there: BTreeMap<PathBuf, Span>,
     /// Samples of the broker's process and host.
     pub broker: Option<Run>,
     /// Load tools with their summaries.
@@ -135,6 +138,28 @@ impl Point {
     /// The loads of a mode: `conn`, `sub`, `pub`.
     pub fn loads<'a>(&'a self, mode: &'a str) -> impl Iterator<Item = &'a Load> {
         self.loads.iter().filter(move |load| load.summary.mode == mode)
+    }
+
+    /// The measure phase by the clocks that stamped a run.
+    pub fn measured_of(&self, run: &Run) -> Option<Span> {
+        self.measured_there.get(&run.path).copied().or(self.measured)
+    }
+
+    /// A moment by the clocks that stamped a run, by those of who marked the phases.
+    pub fn mono_ns_of(&self, run: &Run, mono_ns: u64) -> u64 {
+        match (self.measured, self.measured_of(run)) {
+            (Some(ours), Some(theirs)) => {
+                let moved = i128::from(mono_ns) - i128::from(theirs.begin_mono_ns) + i128::from(ours.begin_mono_ns);
+                u64::try_from(moved).unwrap_or(0)
+            }
+            _ => mono_ns,
+        }
+    }
+
+    /// Rows of a run's counters with their monotonic stamps by the clock of who marked the phases.
+    pub fn by_one_clock(&self, run: &Run, mut rows: Vec<CounterRow>) -> Vec<CounterRow> {
+        rows.iter_mut().for_each(|row| row.mono_ns = self.mono_ns_of(run, row.mono_ns));
+        rows
     }
 
     /// Every run of the point.
@@ -200,6 +225,7 @@ impl Experiment {
                         target,
                         repeat,
                         measured: None,
+                        measured_there: BTreeMap::new(),
                         broker: None,
                         loads: Vec::new(),
                         prober: None,
@@ -228,7 +254,12 @@ impl Experiment {
                 && point.repeat == context.repeat
         };
         let point = self.points.iter_mut().find(is_point).expect("points cover the contexts of all runs");
-        point.measured = point.measured.or_else(|| phases::measured(&run));
+        if let Some(span) = phases::measured(&run) {
+            point.measured = point.measured.or(Some(span));
+            if context.host.is_some() {
+                point.measured_there.insert(run.path.clone(), span);
+            }
+        }
         let tool = run.meta.as_ref().map(|meta| meta.tool.clone()).unwrap_or_default();
         match run.summary() {
             Ok(Some(Summary::Load(summary))) => point.loads.push(Load { run, summary: *summary }),
@@ -257,7 +288,7 @@ impl Experiment {
             events.iter().filter(|event| phases::detail(event, "step") == Some(step.as_str())).collect();
         let point = &mut self.points[index];
         point.events = of_step.iter().map(|event| (*event).clone()).collect();
-        point.measured = point.measured.or_else(|| phases::span(&events, MEASURE, Some(step)));
+        point.measured = phases::span(&events, MEASURE, Some(step)).or(point.measured);
         let own = own_failures(point);
         let is_judged = of_step.iter().any(|event| event.kind == EventKind::Gate);
         if !is_judged {
@@ -291,7 +322,7 @@ impl PlanText {
 
 /// The one experiment that the runs belong to: the directory above the targets' directories.
 fn experiment_dir(dir: &Path, runs: &[Run]) -> Result<PathBuf> {
-    let homes: BTreeSet<&Path> = runs.iter().filter_map(|run| run.path.parent()?.parent()).collect();
+    let homes: BTreeSet<&Path> = runs.iter().filter_map(home).collect();
     let mut homes = homes.into_iter();
     match (homes.next(), homes.next()) {
         (None, _) => bail!("{}: the runs lie in no directory of an experiment", dir.display()),
@@ -302,6 +333,15 @@ fn experiment_dir(dir: &Path, runs: &[Run]) -> Result<PathBuf> {
             bail!("{} holds {} experiments: give one of {}", dir.display(), all.len(), all.join(", "))
         }
     }
+}
+
+/// The directory of the experiment that a run belongs to: a run of one of several hosts lies a folder deeper.
+fn home(run: &Run) -> Option<&Path> {
+    let host = run.context.as_ref().and_then(|context| context.host.as_deref());
+    let folder = run.path.parent()?;
+    let is_of_host = host.is_some() && folder.file_name().and_then(|name| name.to_str()) == host;
+    let repeat = if is_of_host { folder.parent()? } else { folder };
+    repeat.parent()
 }
 
 /// The last part of a path that has a name; "runs" when none has.

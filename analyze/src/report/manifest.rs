@@ -156,7 +156,7 @@ impl Host {
     }
 }
 
-/// One entry per boot of a machine; the roles are those of all its runs.
+/// One entry per boot of a machine, or host of the experiment; the roles are those of all its runs.
 fn hosts<'a>(runs: impl Iterator<Item = &'a Run>) -> Vec<Host> {
     let mut by_boot: BTreeMap<(String, String), (u64, Host)> = BTreeMap::new();
     for run in runs {
@@ -164,7 +164,9 @@ fn hosts<'a>(runs: impl Iterator<Item = &'a Run>) -> Vec<Host> {
             continue;
         };
         let started = run.utc.unwrap_or(u64::MAX);
-        let key = (manifest.hostname.clone(), manifest.boot_id.clone().unwrap_or_default());
+        let named = run.context.as_ref().and_then(|context| context.host.clone());
+        let name = named.unwrap_or_else(|| manifest.hostname.clone());
+        let key = (name, manifest.boot_id.clone().unwrap_or_default());
         let new = || (started, Host { roles: Vec::new(), manifest: manifest.clone() });
         let (first, host) = by_boot.entry(key).or_insert_with(new);
         if started < *first {

@@ -91,7 +91,7 @@ impl Measured {
 
     fn take_loads(&mut self, point: &Point, kind: StepKind) {
         let counters: Vec<(&Load, Vec<CounterRow>)> =
-            point.loads.iter().map(|load| (load, self.counters(&load.run))).collect();
+            point.loads.iter().map(|load| (load, point.by_one_clock(&load.run, self.counters(&load.run)))).collect();
         let span =
             point.measured.or_else(|| loaded_span(counters.iter().map(|(load, rows)| (&*load.summary.mode, &**rows))));
         let Some(span) = span else { return };
@@ -158,15 +158,20 @@ impl Measured {
 
     /// Latency in the measure phase, from the histogram log; over the whole run where the log has no interval inside it.
     fn take_receiver_latency(&mut self, point: &Point) {
-        let logs: Vec<LatencyInterval> = point.loads("sub").flat_map(|load| self.latency_log(&load.run)).collect();
-        let inside = |log: &&LatencyInterval| {
-            point.measured.is_some_and(|span| {
-                let end_wall_ns = log.start_wall_ns + log.length_ns;
-                log.start_wall_ns + LOG_ROUNDING_NS >= span.begin_wall_ns
-                    && end_wall_ns <= span.end_wall_ns + LOG_ROUNDING_NS
-            })
-        };
-        let measured: Vec<LatencyInterval> = logs.iter().filter(inside).cloned().collect();
+        let (mut logs, mut measured) = (Vec::new(), Vec::new());
+        for load in point.loads("sub") {
+            let span = point.measured_of(&load.run);
+            let inside = |log: &&LatencyInterval| {
+                span.is_some_and(|span| {
+                    let end_wall_ns = log.start_wall_ns + log.length_ns;
+                    log.start_wall_ns + LOG_ROUNDING_NS >= span.begin_wall_ns
+                        && end_wall_ns <= span.end_wall_ns + LOG_ROUNDING_NS
+                })
+            };
+            let of_load = self.latency_log(&load.run);
+            measured.extend(of_load.iter().filter(inside).cloned());
+            logs.extend(of_load);
+        }
         self.latencies = if measured.is_empty() { logs } else { measured };
         let of_tag = |tag: &str| {
             hlog::merge(&self.latencies, Some(tag)).map(|sum| Percentiles::of_histogram(&sum, US_PER_NS, 0))
@@ -189,13 +194,20 @@ impl Measured {
         self.set(Metric::ConnectRate, sum(|s| s.connect.rate_per_s));
         self.set(Metric::ConnectFailed, sum(|s| s.connect.failed as f64));
         self.set(Metric::Disconnected, sum(|s| s.disconnected.total as f64));
-        if let [only] = connects.as_slice() {
-            let connack = &only.connect.connack_us;
-            self.take_percentile(Metric::ConnackP50, connack, "p50");
-            self.take_percentile(Metric::ConnackP99, connack, "p99");
+        self.latencies = point.loads("conn").flat_map(|load| self.latency_log(&load.run)).collect();
+        let of_all = || {
+            let sum = hlog::merge(&self.latencies, Some(hlog::CONNACK))?;
+            Some(Percentiles::of_histogram(&sum, US_PER_NS, 0))
+        };
+        let connack = match connects.as_slice() {
+            [only] => Some(only.connect.connack_us.clone()),
+            _ => of_all(),
+        };
+        if let Some(connack) = connack {
+            self.take_percentile(Metric::ConnackP50, &connack, "p50");
+            self.take_percentile(Metric::ConnackP99, &connack, "p99");
             self.take_extreme(Metric::ConnackMax, connack.max);
         }
-        self.latencies = point.loads("conn").flat_map(|load| self.latency_log(&load.run)).collect();
     }
 
     fn take_prober(&mut self, point: &Point) {
@@ -390,13 +402,16 @@ fn acknowledges(point: &Point) -> bool {
         .any(|load| config(&load.run, "qos").and_then(serde_json::Value::as_u64).is_some_and(|qos| qos > 0))
 }
 
-/// How many deliveries one message should cause: all subscribers share one topic, or each has its own (`%i` and its like).
+/// How many deliveries one message should cause: all subscribers share one topic, or each has its own (`%i` and its like), which is
+/// a subscriber of one part of the load or of another where several hosts share it.
 fn fan_out(point: &Point) -> f64 {
     let has_own_topic = |load: &Load| {
         let topics = config(&load.run, "topics").and_then(serde_json::Value::as_array).into_iter().flatten();
         topics.filter_map(serde_json::Value::as_str).any(|topic| topic.contains('%'))
     };
-    point.loads("sub").map(|load| if has_own_topic(load) { 1.0 } else { load.summary.clients as f64 }).sum()
+    let parts = |load: &Load| config(&load.run, "part").and_then(|part| part.get("of")?.as_f64()).unwrap_or(1.0);
+    let of = |load: &Load| if has_own_topic(load) { 1.0 / parts(load) } else { load.summary.clients as f64 };
+    point.loads("sub").map(of).sum()
 }
 
 fn config<'a>(run: &'a Run, key: &str) -> Option<&'a serde_json::Value> {
@@ -406,7 +421,7 @@ fn config<'a>(run: &'a Run, key: &str) -> Option<&'a serde_json::Value> {
 /// The intervals of the broker's samples that figures are taken from: the measure phase; without marks all of a playbook's
 /// point, and of other runs the steady part of the load.
 pub fn broker_rows(point: &Point, series: &Series, is_plain: bool) -> Range<usize> {
-    match point.measured {
+    match point.broker.as_ref().map_or(point.measured, |run| point.measured_of(run)) {
         Some(span) => series.intervals_between(span.begin_mono_ns, span.end_mono_ns),
         None => Some(0..series.intervals.len())
             .filter(|_| !is_plain)

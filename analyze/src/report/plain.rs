@@ -51,6 +51,7 @@ fn implied(tag: &str) -> Context {
         label: tag.label.to_owned(),
         step: tag.step.to_owned(),
         repeat: tag.repeat,
+        ..Context::default()
     }
 }
 

@@ -113,13 +113,15 @@ impl Provenance {
         provenance
     }
 
-    /// One set of facts per label and role: those of its first run.
+    /// One set of facts per label, role and host: those of its first run.
     fn compare_settings(&mut self, experiment: &Experiment) {
         let mut first: BTreeMap<String, (u64, BTreeMap<String, String>)> = BTreeMap::new();
         for point in &experiment.points {
             let label = &experiment.targets[point.target].label;
             for run in point.runs() {
-                let (at, key) = (run.utc.unwrap_or(u64::MAX), format!("{label} {}", run.role));
+                let host = run.context.as_ref().and_then(|context| context.host.as_ref());
+                let host = host.map_or_else(String::new, |host| format!(" {host}"));
+                let (at, key) = (run.utc.unwrap_or(u64::MAX), format!("{label} {}{host}", run.role));
                 let facts = settings(run);
                 if !facts.is_empty() && first.get(&key).is_none_or(|(known, _)| at < *known) {
                     first.insert(key, (at, facts));

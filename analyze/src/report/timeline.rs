@@ -105,10 +105,16 @@ impl Timeline {
     /// Reads what the point's runs sampled; `None` when nothing did.
     pub fn of(point: &Point, label: &str) -> Option<Self> {
         let series = point.broker.as_ref().and_then(|run| Series::of_run(run).ok());
-        let counters: Vec<(&Load, Vec<CounterRow>)> =
-            point.loads.iter().filter_map(|load| Some((load, load.run.counters().ok()?.value))).collect();
+        let counters = point.loads.iter().filter_map(|load| {
+            let rows = load.run.counters().ok()?.value;
+            Some((load, point.by_one_clock(&load.run, rows)))
+        });
+        let counters: Vec<(&Load, Vec<CounterRow>)> = counters.collect();
         let first = counters.iter().filter_map(|(_, rows)| Some(rows.first()?.mono_ns)).min();
-        let sampled = series.as_ref().and_then(|series| series.origin_mono_ns);
+        let sampled = series.as_ref().and_then(|series| {
+            let run = point.broker.as_ref()?;
+            Some(point.mono_ns_of(run, series.origin_mono_ns?))
+        });
         let origin_ns = point.measured.map(|span| span.begin_mono_ns).or(sampled).or(first);
         let since = |mono_ns: u64| (i128::from(mono_ns) - i128::from(origin_ns.unwrap_or(mono_ns))) as f64 * 1e-9;
         let mut lines: Vec<(Quantity, Vec<(f64, f64)>)> = Vec::new();
@@ -127,7 +133,7 @@ impl Timeline {
         let cpu = rates(all(), &since, |row| row.self_cpu_us);
         add(Quantity::LoadCpu, cpu.into_iter().map(|(t, us)| (t, us / 1e4)).collect());
         if let Some(series) = &series {
-            let offset = series.origin_mono_ns.map_or(0.0, since);
+            let offset = sampled.map_or(0.0, since);
             let of = |values: Option<Vec<f64>>, scale: f64| -> Vec<(f64, f64)> {
                 let times = series.interval_times_s().into_iter();
                 let points = times.zip(values.unwrap_or_default()).map(|(t, v)| (t + offset, v * scale));
@@ -142,7 +148,11 @@ impl Timeline {
         }
         // What happens once the measure phase is over is the end of the step, which stops everything.
         let is_before_end = |event: &Event| point.measured.is_none_or(|span| event.mono_ns <= span.end_mono_ns);
-        let own: Vec<Event> = point.runs().filter_map(own_events).flatten().filter(is_before_end).collect();
+        let own = |run| {
+            let events = own_events(run).unwrap_or_default().into_iter();
+            events.map(|event| Event { mono_ns: point.mono_ns_of(run, event.mono_ns), ..event })
+        };
+        let own: Vec<Event> = point.runs().flat_map(own).filter(is_before_end).collect();
         let marks = marks(point.events.iter().chain(&own), &since);
         let phases = phases(&point.events, &since);
         let is_failed = !point.failures.is_empty();

@@ -208,6 +208,7 @@ impl StepWriter<'_> {
                 label: self.broker.label.to_owned(),
                 step: self.step.to_owned(),
                 repeat: self.repeat,
+                ..Context::default()
             }),
             seed: Some(42),
             config,

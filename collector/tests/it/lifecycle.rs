@@ -130,8 +130,14 @@ fn a_target_that_is_replaced_is_followed() {
 fn the_guides_environment_and_the_playbooks_context() {
     let target = Target::shell("exec sleep 600");
     let mut collector = Collector::new(&[]);
-    let context =
-        Context { experiment: "e".into(), target: "t".into(), label: "B".into(), step: "idle".into(), repeat: 1 };
+    let context = Context {
+        experiment: "e".into(),
+        target: "t".into(),
+        label: "B".into(),
+        step: "idle".into(),
+        repeat: 1,
+        ..Context::default()
+    };
     let settings = [
         ("EXP_TAG", "B-x-Idle"),
         ("DURATION_SEC", "0.06"),

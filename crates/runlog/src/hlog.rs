@@ -25,6 +25,9 @@ pub const CORRECTED: &str = "corrected";
 /// Tag of latencies from the actual send; the prober's are of those probes only that a closed loop would have sent.
 pub const UNCORRECTED: &str = "uncorrected";
 
+/// The tag of the times from CONNECT to CONNACK.
+pub const CONNACK: &str = "connack";
+
 /// Latencies in ns.
 pub type Latencies = Histogram<u64>;
 

@@ -70,7 +70,7 @@ pub use error::{Error, Loaded, Result, Warning, Warnings};
 pub use event::{Edge, Event, EventKind};
 pub use ledger::LedgerEntry;
 pub use meta::{HostManifest, Meta, ProcessManifest};
-pub use name::{Context, Role};
+pub use name::{ClockOffset, Context, Role};
 pub use read::{Format, Run, discover};
 pub use summary::{CollectSummary, FloorSummary, LoadSummary, Percentiles, ProbeSummary, Summary};
 pub use write::RunDir;

@@ -60,6 +60,21 @@ pub struct Context {
     pub step: String,
     /// Repeat of this step, from 1.
     pub repeat: u32,
+    /// The host's name in the experiment, where it has several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<String>,
+    /// How far this host's clock was from the runner's when the step began, where they are on different hosts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clock: Option<ClockOffset>,
+}
+
+/// A clock against the runner's, as measured over the control channel.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClockOffset {
+    /// `CLOCK_MONOTONIC` of this host less the runner's, ns.
+    pub mono_ns: i64,
+    /// The most that this can be wrong, ns: half of the shortest round trip.
+    pub bound_ns: u64,
 }
 
 impl Context {

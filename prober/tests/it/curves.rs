@@ -155,8 +155,14 @@ fn the_guides_command_and_its_lines() {
 #[test]
 fn the_run_directory_holds_everything() {
     let broker = Broker::mosquitto();
-    let context =
-        Context { experiment: "e".into(), target: "m".into(), label: "A".into(), step: "s".into(), repeat: 3 };
+    let context = Context {
+        experiment: "e".into(),
+        target: "m".into(),
+        label: "A".into(),
+        step: "s".into(),
+        repeat: 3,
+        ..Context::default()
+    };
     let json = tempfile::NamedTempFile::new().unwrap();
     let json_path = json.path().to_str().unwrap();
     let args = ["-n", "300", "-i", "5", "--warmup", "7", "-s", "100", "--json", json_path, "--poisson", "--tag", "A x"];

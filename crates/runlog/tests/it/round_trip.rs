@@ -7,7 +7,14 @@ use runlog::{CollectSummary, Context, Edge, Event, EventKind, LoadSummary, Meta,
 use runlog::{columns, discover, hlog};
 
 fn context() -> Context {
-    Context { experiment: "quick".into(), target: "ours".into(), label: "A".into(), step: "idle".into(), repeat: 2 }
+    Context {
+        experiment: "quick".into(),
+        target: "ours".into(),
+        label: "A".into(),
+        step: "idle".into(),
+        repeat: 2,
+        ..Context::default()
+    }
 }
 
 #[test]
