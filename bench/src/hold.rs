@@ -19,7 +19,8 @@ pub(crate) struct Held {
     output: BufReader<ChildStdout>,
 }
 
-const READY: &str = "ready";
+/// What a process of clients says when they are at work.
+pub(crate) const READY: &str = "ready";
 
 impl Held {
     /// Starts a process that connects `connections` clients, and waits until they are connected.
@@ -36,6 +37,11 @@ impl Held {
             Self { child, input: input.context("no pipe")?, output: BufReader::new(output.context("no pipe")?) };
         held.wait_for_word()?;
         Ok(held)
+    }
+
+    /// The process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     /// Makes all clients vanish, each with a reset.

@@ -6,6 +6,7 @@
 //! - [`floor`]: the least that a broker on sockets can do: the zero of the scale;
 //! - [`driver`]: one thread of MQTT clients that loads a broker and counts what comes back;
 //! - [`hold`]: clients in a process of their own, so that they can vanish at once;
+//! - [`load`]: the other way round: what our load generator costs, beside the least client;
 //! - [`target`]: a broker process, started afresh for each measurement, and what it takes of the machine;
 //! - [`rows`]: the cost table: what is done, what is measured, what is to be reached;
 //! - [`table`]: medians, ratios, verdicts;
@@ -15,6 +16,7 @@ mod driver;
 mod floor;
 mod hold;
 mod instructions;
+mod load;
 mod rows;
 mod table;
 mod target;
@@ -46,6 +48,9 @@ enum Command {
     /// Hold idle connections until killed
     #[command(hide = true)]
     Hold { port: u16, connections: usize, keep_alive_s: u16 },
+    /// Be the least client: 500 pairs at QoS 0, so many messages a second, until killed
+    #[command(hide = true)]
+    Pairs { port: u16, rate: f64 },
     /// Do one operation so often, for callgrind
     #[command(hide = true)]
     Repeat { operation: String, count: u64 },
@@ -74,6 +79,9 @@ struct RunArguments {
     /// Our broker's program
     #[arg(long, default_value = "target/release/broker")]
     broker: PathBuf,
+    /// Our load generator's program
+    #[arg(long, default_value = "target/release/loadgen")]
+    loadgen: PathBuf,
     /// Add every single measurement to this file, one JSON object per line
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -86,6 +94,7 @@ fn main() -> ExitCode {
         Some(Command::Hold { port, connections, keep_alive_s }) => {
             hold::run(port, connections, keep_alive_s).map(|()| true)
         }
+        Some(Command::Pairs { port, rate }) => load::run_pairs(port, rate).map(|()| true),
         Some(Command::Repeat { operation, count }) => instructions::repeat(&operation, count).map(|()| true),
         Some(Command::Instructions(arguments)) => instructions::run(&arguments),
         None => run(&cli.run),
@@ -117,9 +126,13 @@ fn run(arguments: &RunArguments) -> Result<bool> {
             arguments.broker.display()
         );
     }
+    if rows.iter().any(|row| row.is_about_load()) {
+        load::check_program(&arguments.loadgen)?;
+    }
     let files = netloop::limits::ensure_open_files(rows::FILES_NEEDED).context("the rows need many connections")?;
     let setting = rows::Setting {
         broker: arguments.broker.clone(),
+        loadgen: arguments.loadgen.clone(),
         seconds: arguments.seconds,
         flood_seconds: arguments.flood_seconds,
         connections: (files as usize - 1_000).min(rows::IDLE_CONNECTIONS),

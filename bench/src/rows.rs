@@ -9,6 +9,7 @@ use topic_index::FilterIndex;
 
 use crate::driver::Driver;
 use crate::hold::Held;
+use crate::load::{self, LoadWork};
 use crate::table::short;
 use crate::target::{Running, Target, counter};
 
@@ -48,22 +49,24 @@ enum Work {
     AmongIdle,
     Storm,
     Index,
+    Load(LoadWork),
 }
 
 /// Publishers and subscribers.
 #[derive(Clone, Copy)]
-struct Flow {
-    publishers: usize,
+pub(crate) struct Flow {
+    pub(crate) publishers: usize,
     /// Each on a topic of its own with one subscriber; else all on one topic with as many subscribers.
-    pairs: bool,
-    qos: QoS,
+    pub(crate) pairs: bool,
+    pub(crate) qos: QoS,
     /// Messages a second over all publishers; `None`: as many as the sockets take.
-    rate: Option<f64>,
+    pub(crate) rate: Option<f64>,
 }
 
 /// How much is done.
 pub(crate) struct Setting {
     pub(crate) broker: PathBuf,
+    pub(crate) loadgen: PathBuf,
     pub(crate) seconds: f64,
     pub(crate) flood_seconds: f64,
     /// Idle connections.
@@ -78,11 +81,13 @@ pub(crate) const IDLE_CONNECTIONS: usize = 18_000;
 /// Open files without which no row makes sense.
 pub(crate) const FILES_NEEDED: u64 = 12_000;
 
-const PAYLOAD_BYTES: usize = 256;
+pub(crate) const PAYLOAD_BYTES: usize = 256;
+/// Messages a second: half of the 60,000 at which our load generator was at its limit beside the floor on two processors.
+const HALF_LOAD: f64 = 30_000.0;
 const WARM_UP_S: f64 = 1.0;
-const MIB: f64 = 1024.0 * 1024.0;
+pub(crate) const MIB: f64 = 1024.0 * 1024.0;
 const FAN: Flow = Flow { publishers: 10, pairs: false, qos: QoS::AtMostOnce, rate: None };
-const PAIRS: Flow = Flow { publishers: 500, pairs: true, qos: QoS::AtMostOnce, rate: None };
+pub(crate) const PAIRS: Flow = Flow { publishers: 500, pairs: true, qos: QoS::AtMostOnce, rate: None };
 
 const fn goal(figure: &'static str, bound: Bound) -> Goal {
     Goal { figure, bound }
@@ -186,6 +191,36 @@ pub(crate) const ROWS: &[Row] = &[
         goals: &[goal("lookup_us", Bound::AtMost(2.0)), goal("bytes_beyond_text", Bound::AtMost(100.0))],
         work: Work::Index,
     },
+    Row {
+        name: "load-idle",
+        title: "our load generator: 18,000 connections that only keep alive",
+        goals: &[goal("bytes_per_conn", Bound::AtMost(300.0))],
+        work: Work::Load(LoadWork::Idle),
+    },
+    Row {
+        name: "load-pairs",
+        title: "our load generator: 500 pairs at QoS 0, 15,000 messages/s, all accounting on",
+        goals: &[goal("cpu_us_per_msg", Bound::TimesFloor(1.3))],
+        work: Work::Load(LoadWork::Pairs(15_000.0)),
+    },
+    Row {
+        name: "load-half",
+        title: "our load generator: the same at half of what it can do",
+        goals: &[goal("send_lag_p99_us", Bound::AtMost(1_000.0))],
+        work: Work::Load(LoadWork::Pairs(HALF_LOAD)),
+    },
+    Row {
+        name: "load-steady",
+        title: "our load generator: 500 pairs at QoS 0, 15,000 messages/s, for a minute",
+        goals: &[goal("rss_growth_mib", Bound::AtMost(1.0))],
+        work: Work::Load(LoadWork::Steady(15_000.0)),
+    },
+    Row {
+        name: "load-storm",
+        title: "our load generator: 18,000 connections from five addresses, as fast as possible",
+        goals: &[goal("connections_per_s", Bound::AtLeast(20e3))],
+        work: Work::Load(LoadWork::Storm),
+    },
 ];
 
 impl Row {
@@ -193,12 +228,19 @@ impl Row {
     pub(crate) fn applies_to(&self, target: &Target) -> bool {
         match self.work {
             Work::Index => matches!(target, Target::Ours(..)),
+            // Of several kinds of our broker none is loaded: once is enough.
+            Work::Load(work) => work.applies_to(target),
             // The floor has no QoS 2, no keep-alive and no bound on what waits for a slow consumer.
             Work::Flow(Flow { qos: QoS::ExactlyOnce, .. }) | Work::SlowConsumer(_) | Work::Vanish(true) => {
                 *target != Target::Floor
             }
             _ => true,
         }
+    }
+
+    /// Whether it measures our load generator and not the broker.
+    pub(crate) fn is_about_load(&self) -> bool {
+        matches!(self.work, Work::Load(_))
     }
 
     /// The goals as text.
@@ -208,8 +250,10 @@ impl Row {
 
     /// Starts the target and measures once.
     pub(crate) fn measure(&self, target: &Target, setting: &Setting) -> Result<Figures> {
-        if let Work::Index = self.work {
-            return index();
+        match self.work {
+            Work::Index => return index(),
+            Work::Load(work) => return load::measure(target, work, setting),
+            _ => {}
         }
         let broker = target.start(&setting.broker)?;
         let mut figures = match self.work {
@@ -220,7 +264,7 @@ impl Row {
             Work::Vanish(silent) => vanish(target, &broker, silent, setting)?,
             Work::AmongIdle => among_idle(&broker, setting.seconds)?,
             Work::Storm => storm(&broker)?,
-            Work::Index => unreachable!("done above"),
+            Work::Index | Work::Load(_) => unreachable!("done above"),
         };
         let log = broker.stop()?;
         let counters =
@@ -246,12 +290,12 @@ fn idle(broker: &Running, setting: &Setting) -> Result<Figures> {
 }
 
 /// Clients of a flow: publishers with their topics.
-struct Prepared {
+pub(crate) struct Prepared {
     publishers: Vec<(usize, String)>,
     receivers: usize,
 }
 
-fn prepare(driver: &mut Driver, flow: Flow) -> Result<Prepared> {
+pub(crate) fn prepare(driver: &mut Driver, flow: Flow) -> Result<Prepared> {
     let subscribers = driver.connect_all(flow.publishers, 0)?;
     let topics: Vec<String> = (0..flow.publishers)
         .map(|number| {
@@ -267,7 +311,7 @@ fn prepare(driver: &mut Driver, flow: Flow) -> Result<Prepared> {
 }
 
 /// Publishes for so many seconds; calls `each_second` at every whole one.
-fn publish_for(
+pub(crate) fn publish_for(
     driver: &mut Driver,
     prepared: &Prepared,
     flow: Flow,

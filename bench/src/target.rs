@@ -112,14 +112,7 @@ impl Target {
 impl Running {
     /// Nanoseconds that its threads have run, user and kernel.
     pub(crate) fn cpu_ns(&self) -> Result<u64> {
-        let mut total = 0;
-        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.child.id())).context("the broker has died")?;
-        for task in tasks.flatten() {
-            // A thread may end between the listing and the reading.
-            let Ok(text) = std::fs::read_to_string(task.path().join("schedstat")) else { continue };
-            total += text.split(' ').next().and_then(|ns| ns.parse::<u64>().ok()).unwrap_or(0);
-        }
-        Ok(total)
+        cpu_ns_of(self.child.id())
     }
 
     /// Resident bytes.
@@ -172,10 +165,22 @@ impl Drop for Running {
     }
 }
 
+/// Nanoseconds that the threads of a process have run, user and kernel.
+pub(crate) fn cpu_ns_of(process: u32) -> Result<u64> {
+    let mut total = 0;
+    let tasks = std::fs::read_dir(format!("/proc/{process}/task")).context("the program has died")?;
+    for task in tasks.flatten() {
+        // A thread may end between the listing and the reading.
+        let Ok(text) = std::fs::read_to_string(task.path().join("schedstat")) else { continue };
+        total += text.split(' ').next().and_then(|ns| ns.parse::<u64>().ok()).unwrap_or(0);
+    }
+    Ok(total)
+}
+
 /// Resident bytes of a process, by its number or `self`.
 pub(crate) fn rss_bytes_of(process: &str) -> Result<u64> {
-    let text = std::fs::read_to_string(format!("/proc/{process}/status")).context("the broker has died")?;
-    let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("the broker has died")?;
+    let text = std::fs::read_to_string(format!("/proc/{process}/status")).context("the program has died")?;
+    let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("the program has died")?;
     let kib = line.trim().trim_end_matches(" kB").parse::<u64>().context("VmRSS is not a number")?;
     Ok(kib * 1024)
 }

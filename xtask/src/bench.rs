@@ -1,4 +1,4 @@
-//! `cargo xtask bench`: builds the broker and the benchmarks as they are released, and runs the benchmarks.
+//! `cargo xtask bench`: builds the broker, the load generator and the benchmarks as they are released, and runs the benchmarks.
 
 use std::path::Path;
 use std::process::Command;
@@ -8,10 +8,10 @@ use anyhow::{Context, Result, bail};
 /// Runs `bench` with these arguments.
 pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<()> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let build = ["build", "--release", "--locked", "--package", "broker", "--package", "bench"];
+    let build = ["build", "--release", "--locked", "--package", "broker", "--package", "bench", "--package", "loadgen"];
     let status = Command::new(cargo).args(build).current_dir(root).status().context("cannot start cargo build")?;
     if !status.success() {
-        bail!("the broker and its benchmarks cannot be built ({status})");
+        bail!("the broker, the load generator and the benchmarks cannot be built ({status})");
     }
     let program = root.join("target/release/bench");
     let status = Command::new(&program).args(arguments).current_dir(root).status();
