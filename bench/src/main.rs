@@ -8,6 +8,7 @@
 //! - [`hold`]: clients in a process of their own, so that they can vanish at once;
 //! - [`load`]: the other way round: what our load generator costs, beside the least client;
 //! - [`target`]: a broker process, started afresh for each measurement, and what it takes of the machine;
+//! - [`steadiness`]: how steadily the machine itself computes meanwhile;
 //! - [`rows`]: the cost table: what is done, what is measured, what is to be reached;
 //! - [`table`]: medians, ratios, verdicts;
 //! - [`instructions`]: the same without a quiet machine: instructions counted by callgrind, against a stored baseline.
@@ -18,6 +19,7 @@ mod hold;
 mod instructions;
 mod load;
 mod rows;
+mod steadiness;
 mod table;
 mod target;
 

@@ -10,6 +10,7 @@ use topic_index::FilterIndex;
 use crate::driver::Driver;
 use crate::hold::Held;
 use crate::load::{self, LoadWork};
+use crate::steadiness::Steadiness;
 use crate::table::short;
 use crate::target::{Running, Target, counter};
 
@@ -377,6 +378,7 @@ fn flood(broker: &Running, seconds: f64) -> Result<Figures> {
     let prepared = prepare(&mut driver, FAN)?;
     publish_for(&mut driver, &prepared, FAN, WARM_UP_S, |_| Ok(()))?;
     driver.seen.reset();
+    let machine = Steadiness::watch();
     // By the clock: a driver that comes late to one second makes the next one short.
     let (mut last, mut last_ns, mut rates, mut rss) = (0, driver.now_ns(), Vec::new(), Vec::new());
     publish_for(&mut driver, &prepared, FAN, seconds, |driver| {
@@ -386,6 +388,7 @@ fn flood(broker: &Running, seconds: f64) -> Result<Figures> {
         rss.push(broker.rss_bytes()? as f64 / MIB);
         Ok(())
     })?;
+    let machine = machine.worst_second_of_best()?;
     let (best, worst) = rates.iter().fold((0.0_f64, f64::INFINITY), |(best, worst), &n| (best.max(n), worst.min(n)));
     eprintln!("  second by second: {}", rates.iter().copied().map(short).collect::<Vec<_>>().join(" "));
     // What the flood needed for a moment is given back by then.
@@ -397,6 +400,7 @@ fn flood(broker: &Running, seconds: f64) -> Result<Figures> {
     Ok(vec![
         ("out_per_s", driver.seen.received as f64 / seconds),
         ("worst_second_of_best", worst / best),
+        ("machine_worst_second_of_best", machine),
         ("rss_mib", rss.iter().copied().fold(0.0, f64::max)),
         ("rss_after_mib", broker.rss_bytes()? as f64 / MIB),
         ("rss_growth_mib", rss.last().copied().unwrap_or_default() - settled),

@@ -35,11 +35,30 @@ fn flows_are_measured_against_the_floor_and_a_peer() {
 }
 
 #[test]
+fn the_load_generator_is_measured_against_the_least_client() {
+    let loadgen = std::path::Path::new(env!("CARGO_BIN_EXE_bench")).with_file_name("loadgen");
+    let loadgen = loadgen.to_str().unwrap();
+    let output = bench(&["load-pairs", "--targets", "floor,ours,mosquitto", "--loadgen", loadgen]);
+    let (text, log) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    // How much it costs is not this test's business, and so neither is whether that is what is to be reached.
+    assert!(
+        matches!(output.status.code(), Some(0 | 3)),
+        "{text}\n{log}(cargo build -p loadgen makes what is measured)"
+    );
+    let row = text.lines().find(|line| line.starts_with("| load-pairs | cpu_us_per_msg |")).expect("the row is there");
+    let cells: Vec<&str> = row.split('|').map(str::trim).collect();
+    assert!(cells[3].parse::<f64>().is_ok_and(|us| us > 0.0), "of the least client: {row}");
+    assert!(cells[4].contains(" x") && cells[5] == "-", "of ours, and nothing of a broker: {row}");
+    assert!(text.contains("| load-pairs | send_lag_p99_us |"), "{text}");
+}
+
+#[test]
 fn what_cannot_be_done_is_named() {
     for (arguments, named) in [
         (&["no-such-row"][..], "no row `no-such-row`; there are: idle"),
         (&["--targets", "emqx"], "there are: floor"),
         (&["fan-q0", "--targets", "ours"], "ended at its start"),
+        (&["load-pairs", "--loadgen", "no/such/program"], "no/such/program does not exist"),
     ] {
         let output = bench(arguments);
         let log = String::from_utf8_lossy(&output.stderr);
