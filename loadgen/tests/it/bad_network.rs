@@ -38,7 +38,10 @@ enum Way {
 /// A TCP proxy that gives the `n`-th frame of one type, on one way, a fate.
 struct Proxy {
     addr: SocketAddr,
+    /// Frames of the type and way that have come.
     seen: Arc<AtomicU64>,
+    /// Those that have been passed on, each as often as it was.
+    passed: Arc<AtomicU64>,
 }
 
 impl Proxy {
@@ -50,8 +53,8 @@ impl Proxy {
     ) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let addr = listener.local_addr().unwrap();
-        let (seen, fate) = (Arc::new(AtomicU64::new(0)), Arc::new(fate));
-        let counter = seen.clone();
+        let (seen, passed, fate) = (Arc::<AtomicU64>::default(), Arc::<AtomicU64>::default(), Arc::new(fate));
+        let (counter, sent) = (seen.clone(), passed.clone());
         thread::spawn(move || {
             for client in listener.incoming().map_while(Result::ok) {
                 let broker = TcpStream::connect(broker).unwrap();
@@ -59,24 +62,24 @@ impl Proxy {
                     (client.try_clone().unwrap(), broker.try_clone().unwrap(), Way::ToBroker),
                     (broker, client, Way::ToClient),
                 ] {
-                    let (fate, counter) = (fate.clone(), counter.clone());
+                    let (fate, counter, sent) = (fate.clone(), counter.clone(), sent.clone());
                     thread::spawn(move || {
                         let chosen = |frame: &Frame| {
                             let hit = this_way == way && frame.packet_type() == Ok(packet_type);
-                            if hit { fate(counter.fetch_add(1, Ordering::SeqCst)) } else { Fate::Pass }
+                            hit.then(|| fate(counter.fetch_add(1, Ordering::SeqCst)))
                         };
-                        pump(one, &other, chosen);
+                        pump(one, &other, chosen, &sent);
                         let _ = other.shutdown(Shutdown::Both);
                     });
                 }
             }
         });
-        Self { addr, seen }
+        Self { addr, seen, passed }
     }
 }
 
-/// Copies frames until either side ends.
-fn pump(mut from: TcpStream, mut to: &TcpStream, fate: impl Fn(&Frame) -> Fate) {
+/// Copies frames until either side ends, and counts those that a fate was dealt to and that were sent.
+fn pump(mut from: TcpStream, mut to: &TcpStream, fate: impl Fn(&Frame) -> Option<Fate>, passed: &AtomicU64) {
     let (mut bytes, mut held): (Vec<u8>, VecDeque<Vec<u8>>) = (Vec::new(), VecDeque::new());
     let mut buf = [0; 65_536];
     while let Ok(count) = from.read(&mut buf) {
@@ -84,10 +87,16 @@ fn pump(mut from: TcpStream, mut to: &TcpStream, fate: impl Fn(&Frame) -> Fate) 
             break;
         }
         bytes.extend_from_slice(&buf[..count]);
-        let (mut used, mut out) = (0, Vec::new());
+        let (mut used, mut out, mut copies) = (0, Vec::new(), 0);
         while let Some(frame) = Frame::split(&bytes[used..], u32::MAX).expect("both ends speak MQTT") {
             used += frame.raw.len();
-            match fate(&frame) {
+            let fate = fate(&frame);
+            copies += match fate {
+                None | Some(Fate::Drop | Fate::Overtaken) => 0,
+                Some(Fate::Repeat) => 2,
+                Some(_) => 1,
+            };
+            match fate.unwrap_or(Fate::Pass) {
                 Fate::Drop => continue,
                 Fate::Overtaken => {
                     held.push_back(frame.raw.to_vec());
@@ -104,12 +113,14 @@ fn pump(mut from: TcpStream, mut to: &TcpStream, fate: impl Fn(&Frame) -> Fate) 
                     out.extend_from_slice(frame.raw);
                 }
             }
+            copies += held.len() as u64;
             held.drain(..).for_each(|frame| out.extend(frame));
         }
         bytes.drain(..used);
         if to.write_all(&out).is_err() {
             break;
         }
+        passed.fetch_add(copies, Ordering::SeqCst);
     }
 }
 
@@ -117,13 +128,14 @@ fn pump(mut from: TcpStream, mut to: &TcpStream, fate: impl Fn(&Frame) -> Fate) 
 fn receive_through(fate: impl Fn(u64) -> Fate + Send + Sync + 'static, limit: u64) -> Option<ReceiveSummary> {
     let broker = Mosquitto::start()?;
     let proxy = Proxy::start(broker.addr, Way::ToClient, PacketType::Publish, fate);
-    let sub = Loadgen::start("sub", proxy.addr, "-c 1 -q 0 -t bad/net");
+    let sub = Loadgen::start("sub", proxy.addr, "-c 1 -q 0 -t bad/net --counters-interval 50ms");
     sub.wait_ready();
     let publish = Loadgen::start("pub", broker.addr, &format!("-c 1 -q 1 -t bad/net -I 1 -s 64 -L {limit}")).finish();
     assert_eq!(publish.code, Some(0), "{}", publish.output);
-    wait_until("all frames have reached the proxy", || proxy.seen.load(Ordering::SeqCst) == limit);
-    // What the proxy has seen it has passed on within a turn; SIGTERM lets loadgen read up to the end of the stream.
-    thread::sleep(Duration::from_millis(200));
+    wait_until("all frames have reached the proxy and the subscriber", || {
+        let came = sub.last_row().map_or(0, |row| row.received);
+        proxy.seen.load(Ordering::SeqCst) == limit && came == proxy.passed.load(Ordering::SeqCst)
+    });
     let end = sub.stop();
     assert_eq!(end.code, Some(0), "{}", end.output);
     end.assert_run_dir_complete();
@@ -165,7 +177,7 @@ fn publisher_and_subscriber_reconcile_what_only_both_can_know() {
     let shared = dir.path().join("experiment");
     let start = |role: &str, addr: SocketAddr, args: &str| {
         Background::start(&format!(
-            "{role} -h {} -p {} {args} -i 1 --share {} --barrier 4",
+            "{role} -h {} -p {} {args} -i 1 --counters-interval 50ms --share {} --barrier 4",
             addr.ip(),
             addr.port(),
             shared.display()
@@ -179,8 +191,12 @@ fn publisher_and_subscriber_reconcile_what_only_both_can_know() {
         let end = publisher.finish();
         assert_eq!(end.status.code(), Some(0), "{}", text_of(&end));
     }
-    wait_until("all frames have reached the proxy", || proxy.seen.load(Ordering::SeqCst) == 100);
-    thread::sleep(Duration::from_millis(200));
+    wait_until("all frames have reached the proxy and the subscribers", || {
+        let runs = runlog::discover(std::slice::from_ref(&shared)).unwrap();
+        let rows = runs.iter().filter_map(|run| Some(run.counters().ok()?.value.last()?.received));
+        let came: u64 = rows.sum();
+        proxy.seen.load(Ordering::SeqCst) == 100 && came == 200 + proxy.passed.load(Ordering::SeqCst)
+    });
     for sub in [damaged, whole] {
         sub.signal(Signal::SIGTERM);
         let end = sub.finish();

@@ -4,6 +4,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
@@ -353,10 +354,22 @@ pub(crate) fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
     }
 }
 
-/// An address that nobody listens on, for the moment.
+/// An address that nobody listens on, for the moment. Its port is not one of those that the kernel gives to outgoing
+/// connections: such a one could be taken by a client of any other test before the broker listens, or while it is restarted;
+/// a client that waits for the broker could even be connected to itself.
 pub(crate) fn free_addr() -> SocketAddr {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap()
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let range = std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap();
+    let end: u32 = range.split_whitespace().next().unwrap().parse().unwrap();
+    let ports = end.min(32_768) - PORT_MIN;
+    // Test programs that run at the same time begin at different places.
+    let begin = std::process::id().wrapping_mul(7_919);
+    let port = || PORT_MIN + begin.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed)) % ports;
+    let addr = |port: u32| SocketAddr::from((Ipv4Addr::LOCALHOST, port as u16));
+    (0..ports).map(|_| addr(port())).find(|addr| TcpListener::bind(addr).is_ok()).expect("a free port")
 }
+
+const PORT_MIN: u32 = 10_000;
 
 fn command(mode: &str) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_loadgen"));
