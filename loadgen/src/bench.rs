@@ -11,7 +11,7 @@ use clap::Parser;
 use netloop::tls::Identity;
 
 use crate::board::Tally;
-use crate::carrier::Carrier;
+use crate::carrier;
 use crate::cli::Cli;
 use crate::cli::bench::BenchArgs;
 use crate::content::Body;
@@ -115,7 +115,7 @@ pub(crate) fn settings(args: &BenchArgs) -> Result<Settings> {
     let mut settings =
         Settings::from_command(Cli::try_parse_from(&words).with_context(|| invalid_broker(args))?.command)?;
     if let Some((authority, identity)) = files {
-        settings.carrier = Carrier::with_files(authority, identity, settings.carrier)?;
+        settings.carrier = carrier::with_files(authority, identity, &settings.carrier)?;
     }
     settings.first_number = 0;
     if let RoleSettings::Pub(publish) = &mut settings.role {

@@ -79,6 +79,8 @@ tally! {
     connected
     /// Connections ended on purpose, to come back.
     churned
+    /// Storms in which a worker has let all its clients leave.
+    storms
     /// Clients that did come back from that, and are ready or were.
     rejoined
     /// Clients that left on purpose, and whose attempts to come back have failed so far (gauge).
@@ -135,6 +137,8 @@ tally! {
     delivered
     /// Messages that never came although a later one of their sender did.
     lost
+    /// Messages that never came, and that had expired when a later one of their sender came.
+    expired
     /// Further copies.
     duplicated
     /// Overtaken by a later message of their sender.
@@ -169,7 +173,7 @@ impl Tally {
     /// The same less the messages of an earlier moment; what concerns connections, and what is a gauge, stays.
     pub(crate) fn without_messages_of(&self, earlier: &Self) -> Self {
         let mut rest = *self;
-        let counters: [fn(&mut Self) -> &mut u64; 16] = [
+        let counters: [fn(&mut Self) -> &mut u64; 17] = [
             |tally| &mut tally.offered,
             |tally| &mut tally.attempted,
             |tally| &mut tally.written,
@@ -181,6 +185,7 @@ impl Tally {
             |tally| &mut tally.received_bytes,
             |tally| &mut tally.delivered,
             |tally| &mut tally.lost,
+            |tally| &mut tally.expired,
             |tally| &mut tally.duplicated,
             |tally| &mut tally.out_of_order,
             |tally| &mut tally.unverifiable,

@@ -13,6 +13,8 @@ use std::time::Duration;
 use clap::{ArgAction, Args, Parser, Subcommand};
 use pacer::pacing::Pacing;
 
+use crate::metrics::Endpoint;
+
 /// Many MQTT clients and planned load.
 #[derive(Debug, Parser)]
 #[command(name = "loadgen", version = runlog::version(), disable_help_flag = true, disable_version_flag = true, arg_required_else_help = true)]
@@ -229,6 +231,12 @@ pub(crate) struct CommonArgs {
     pub(crate) connect: mqtt5::ConnectArgs,
     #[command(flatten)]
     pub(crate) legacy: mqtt5::LegacyArgs,
+    /// Collect metrics for Prometheus: emqtt_bench's flag; --restapi serves them, with or without it.
+    #[arg(long, default_value_t = false, num_args = 0..=1, default_missing_value = "true", action = ArgAction::Set)]
+    pub(crate) prometheus: bool,
+    /// Serve metrics for Prometheus at /metrics: a port of all interfaces, or ADDRESS:PORT.
+    #[arg(long, value_name = "[IP:]PORT")]
+    pub(crate) restapi: Option<Endpoint>,
     /// Where the lines go: console, or null for nowhere. Errors and the verdict are told all the same.
     #[arg(long = "log_to", alias = "log-to", default_value = "console", value_parser = ["console", "null"])]
     pub(crate) log_to: String,

@@ -35,7 +35,7 @@ impl Console {
             last: Tally::default(),
             bar,
             clients: plan.clients(),
-            is_quiet: settings.is_quiet,
+            is_quiet: settings.is_quiet || plan.trial.is_some(),
         };
         console.line(&format!(
             "Start with {} workers, addrs pool size: {} and req interval: {} ms \n",

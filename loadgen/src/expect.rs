@@ -54,6 +54,12 @@ impl Expectations {
         self.0.is_empty()
     }
 
+    /// The name of a figure that is expected and that the run did not produce.
+    pub(crate) fn unknown(&self, summary: &LoadSummary) -> Option<&'static str> {
+        let is_unknown = |expectation: &&Expectation| (expectation.figure.of)(summary).is_none();
+        self.0.iter().find(is_unknown).map(|expectation| expectation.figure.name)
+    }
+
     /// The expectations that a run does not meet, each with what was found.
     pub(crate) fn unmet(&self, summary: &LoadSummary) -> Vec<String> {
         self.0.iter().filter_map(|expectation| expectation.unmet(summary)).collect()
@@ -180,6 +186,7 @@ macro_rules! figures {
 
 figures! {
     "lost" Count |s| Some(s.receive.as_ref()?.lost as f64);
+    "expired" Count |s| Some(s.receive.as_ref()?.expired as f64);
     "duplicated" Count |s| Some(s.receive.as_ref()?.duplicated as f64);
     "out_of_order" Count |s| Some(s.receive.as_ref()?.out_of_order as f64);
     "corrupted" Count |s| Some(s.receive.as_ref()?.corrupted as f64);
@@ -247,7 +254,7 @@ mod tests {
     #[test]
     fn nonsense_is_refused_with_what_would_do() {
         let refusal = |text: &str| text.parse::<Expectations>().unwrap_err();
-        assert!(refusal("speed>3").contains("what can be: lost, duplicated"), "{}", refusal("speed>3"));
+        assert!(refusal("speed>3").contains("what can be: lost, expired, duplicated"), "{}", refusal("speed>3"));
         for (text, hint) in [
             ("lost", "NAME<VALUE"),
             ("", "NAME<VALUE"),

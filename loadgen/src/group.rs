@@ -14,6 +14,7 @@ use crate::control::{Control, Phase};
 use crate::record::Record;
 use crate::scenario::Role;
 use crate::settings::RoleSettings;
+use crate::stretch::Stretches;
 use crate::summary::Outcome;
 use crate::worker::{Assignment, Worker};
 
@@ -30,6 +31,9 @@ pub(crate) struct Group {
     warm: Tally,
     /// Of the whole run, without the messages of the warm-up.
     pub(crate) series: Series,
+    /// What has been measured since the last row of counters.
+    unrecorded: Series,
+    pub(crate) stretches: Stretches,
     pub(crate) connect_failures: BTreeMap<String, u64>,
     pub(crate) disconnects: BTreeMap<String, u64>,
     load: LoadWindow,
@@ -44,16 +48,20 @@ pub(crate) struct Start {
     pub(crate) start_ns: u64,
     /// Whether its publishers need not wait for anybody.
     pub(crate) go: bool,
+    /// Rates of messages are multiplied by this.
+    pub(crate) pace: f64,
 }
 
 impl Group {
     /// Starts the threads.
-    pub(crate) fn start(role: Role, start: Start) -> Result<Self> {
-        let Start { sources, first_sender, start_ns, go } = start;
+    pub(crate) fn start(role: Role, start: Start, record: &mut Record) -> Result<Self> {
+        let Start { sources, first_sender, start_ns, go, pace } = start;
         let limit = role.settings.publishing().and_then(|publish| publish.limit);
-        let control = Arc::new(Control::new(limit, go));
+        let admission = Stretches::first_admission(&role.settings, start_ns);
+        let control = Arc::new(Control::new(limit, go, admission, pace));
         let mut group = Self {
             control,
+            stretches: Stretches::new(&role.name, &role.settings, start_ns, record),
             role,
             boards: Vec::new(),
             wakers: Vec::new(),
@@ -61,6 +69,7 @@ impl Group {
             tally: Tally::default(),
             warm: Tally::default(),
             series: Series::default(),
+            unrecorded: Series::default(),
             connect_failures: BTreeMap::new(),
             disconnects: BTreeMap::new(),
             load: LoadWindow { started_ns: start_ns, ..LoadWindow::default() },
@@ -140,13 +149,41 @@ impl Group {
 
     /// Takes what was measured since the last call.
     pub(crate) fn take_series(&mut self) -> Series {
+        self.fetch_series();
+        std::mem::take(&mut self.unrecorded)
+    }
+
+    /// What has been measured in the whole run so far.
+    pub(crate) fn series_so_far(&mut self) -> &Series {
+        self.fetch_series();
+        &self.series
+    }
+
+    fn fetch_series(&mut self) {
         let mut interval = Series::default();
         for board in &self.boards {
             let series = std::mem::take(&mut board.lock().unwrap_or_else(PoisonError::into_inner).series);
             interval.add(&series);
         }
         self.series.add(&interval);
-        interval
+        self.stretches.add(&interval);
+        self.unrecorded.add(&interval);
+    }
+
+    /// Ends the step or storm that is over, and begins the next one.
+    pub(crate) fn turn_stretches(&mut self, record: &mut Record) {
+        let (settings, control) = (self.role.settings.clone(), self.control.clone());
+        if self.stretches.look(&settings, &control, &self.tally, record) {
+            self.fetch_series();
+            self.stretches.turn(&settings, &control, &self.tally, record);
+            self.wake();
+        }
+    }
+
+    /// The load is over, and with it the step or storm that is under way.
+    pub(crate) fn close_stretch(&mut self, record: &mut Record) {
+        self.fetch_series();
+        self.stretches.close(&self.tally, record);
     }
 
     /// The warm-up is over: the messages so far do not count. Numbers and distributions are read at one moment of each
@@ -161,6 +198,7 @@ impl Group {
         }
         (self.tally, self.warm) = (warm, warm);
         self.series = Series { connack, ..Series::default() };
+        self.unrecorded = Series::default();
     }
 
     /// What counts: everything, less the messages of the warm-up.
@@ -215,6 +253,7 @@ impl Group {
             ended_ns,
             cpu_s: self.cpu_ns().iter().sum::<u64>() as f64 / 1e9,
             busiest_worker: self.busiest_worker(),
+            stretches: self.stretches.done(),
             stopped,
         }
     }

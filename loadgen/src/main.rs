@@ -9,13 +9,15 @@
 //! - [`cli`]: what was typed; [`settings`]: what it means; [`carrier`]: TLS and WebSocket; [`identity`], [`part`] and [`naming`]:
 //!   who the clients are, their client ids and topics; [`content`] and [`properties`]: what their packets carry;
 //! - [`scenario`]: the roles of a run; [`preflight`]: what can be known to fail; [`run`]: phases, the end; the reporter's
-//!   loop; [`group`]: one role while it runs;
+//!   loop; [`group`]: one role while it runs; [`stretch`]: its steps and storms;
+//! - [`capacity`]: runs that are repeated to find the highest rate;
 //! - [`worker`]: the event loop, one per core; [`client`]: what one client costs; [`control`] and [`board`]: what
 //!   passes between reporter and workers; [`reason`]: why connections fail and end;
-//! - [`console`]: the lines; [`record`]: the run directory; [`summary`] and [`expect`]: the verdict; [`reconcile`]: the account over several processes.
+//! - [`console`]: the lines; [`metrics`]: the same for Prometheus; [`record`]: the run directory; [`summary`] and [`expect`]: the verdict; [`reconcile`]: the account over several processes.
 
 mod bench;
 mod board;
+mod capacity;
 mod carrier;
 mod cli;
 mod client;
@@ -25,6 +27,7 @@ mod control;
 mod expect;
 mod group;
 mod identity;
+mod metrics;
 mod naming;
 mod part;
 mod preflight;
@@ -35,6 +38,7 @@ mod record;
 mod run;
 mod scenario;
 mod settings;
+mod stretch;
 mod summary;
 mod worker;
 

@@ -27,6 +27,8 @@ pub(crate) struct Account {
     pub(crate) expected: u64,
     pub(crate) delivered: u64,
     pub(crate) lost: u64,
+    /// Expected and not delivered, because their time was over.
+    pub(crate) expired: u64,
     pub(crate) duplicated: u64,
     pub(crate) out_of_order: u64,
     pub(crate) corrupted: u64,
@@ -94,6 +96,7 @@ pub(crate) fn entries_of(entries: &[LedgerEntry]) -> Reconciliation {
                 delivered,
                 duplicated,
                 out_of_order,
+                expired,
                 shared,
             } => {
                 let known = senders.get_mut(sender);
@@ -102,6 +105,7 @@ pub(crate) fn entries_of(entries: &[LedgerEntry]) -> Reconciliation {
                 account.duplicated += duplicated;
                 account.out_of_order += out_of_order;
                 account.delivered += delivered;
+                account.expired += expired;
                 let Some(sender) = known else {
                     account.unaccounted += delivered;
                     account.expected += delivered;
@@ -126,7 +130,7 @@ pub(crate) fn entries_of(entries: &[LedgerEntry]) -> Reconciliation {
     expect_of_the_silent(entries, &senders, &mut topics);
     let mut overall = Account::default();
     for account in topics.values_mut() {
-        account.lost = account.expected.saturating_sub(account.delivered);
+        account.lost = account.expected.saturating_sub(account.delivered + account.expired);
         overall.add(account);
     }
     Reconciliation { runs: Vec::new(), overall, topics }
@@ -198,6 +202,7 @@ impl Account {
         self.expected += other.expected;
         self.delivered += other.delivered;
         self.lost += other.lost;
+        self.expired += other.expired;
         self.duplicated += other.duplicated;
         self.out_of_order += other.out_of_order;
         self.corrupted += other.corrupted;
@@ -213,6 +218,7 @@ impl Account {
             expected,
             delivered,
             lost,
+            expired,
             duplicated,
             out_of_order,
             corrupted,
@@ -220,7 +226,7 @@ impl Account {
         } = self;
         format!(
             "offered {offered}, attempted {attempted}, written {written}, acknowledged {acked}; expected {expected}, \
-             delivered {delivered}, lost {lost}, duplicated {duplicated}, out of order {out_of_order}, corrupted {corrupted}"
+             delivered {delivered}, lost {lost}, expired {expired}, duplicated {duplicated}, out of order {out_of_order}, corrupted {corrupted}"
         )
     }
 }
@@ -278,7 +284,18 @@ mod tests {
 
     fn received(sender: u32, receivers: u64, skipped: u64, delivered: u64, shared: Option<&str>) -> LedgerEntry {
         let (topic, shared) = ("t".to_owned(), shared.map(str::to_owned));
-        LedgerEntry::Received { sender, topic, receivers, skipped, delivered, duplicated: 0, out_of_order: 0, shared }
+        let (duplicated, out_of_order, expired) = (0, 0, 0);
+        LedgerEntry::Received {
+            sender,
+            topic,
+            receivers,
+            skipped,
+            delivered,
+            duplicated,
+            out_of_order,
+            expired,
+            shared,
+        }
     }
 
     fn subscribed(filter: &str, clients: u64, since_ns: u64) -> LedgerEntry {
@@ -317,6 +334,16 @@ mod tests {
         assert_eq!(lost(&entries(4, 6)), 0);
         assert_eq!(lost(&entries(4, 5)), 1);
         assert_eq!(lost(&[sent(1, "t", 10), subscribed(group, 2, 50)]), 10);
+    }
+
+    #[test]
+    fn what_has_expired_is_not_lost() {
+        let mut heard = received(1, 1, 0, 6, None);
+        if let LedgerEntry::Received { expired, .. } = &mut heard {
+            *expired = 3;
+        }
+        let account = entries_of(&[sent(1, "t", 10), heard, subscribed("t", 1, 50)]).overall;
+        assert_eq!((account.expected, account.delivered, account.expired, account.lost), (10, 6, 3, 1));
     }
 
     #[test]

@@ -34,7 +34,8 @@ impl Record {
     pub(crate) fn create(plan: &Plan) -> Result<Self> {
         let settings = plan.run();
         let context = Context::from_env()?;
-        let dir = match (&settings.run_dir, &settings.share) {
+        let run_dir = plan.trial.as_ref().map_or(&settings.run_dir, |trial| &trial.run_dir);
+        let dir = match (run_dir, &settings.share) {
             (Some(path), _) => RunDir::create(path)?,
             (None, Some(share)) => RunDir::create_in(share, Role::Loadgen, plan.mode)?,
             (None, None) => return Ok(Self { files: None, failure: None }),
@@ -68,13 +69,17 @@ impl Record {
     /// The begin or end of a phase, or a mark without length.
     pub(crate) fn phase(&mut self, name: &str, edge: Option<Edge>, tally: &Tally) {
         let detail = json!({ "connected": tally.connected, "failed": tally.connect_fail, "settled": tally.settled });
+        self.mark(name, edge, detail);
+    }
+
+    /// The begin or end of a part of the run that has a name of its own, or a moment of it.
+    pub(crate) fn mark(&mut self, name: &str, edge: Option<Edge>, detail: serde_json::Value) {
         self.with(|files| {
             let event = Event::now(EventKind::Phase, name).detail(detail);
-            let event = match edge {
+            files.events.append(&match edge {
                 Some(edge) => event.edge(edge),
                 None => event,
-            };
-            files.events.append(&event)
+            })
         });
     }
 

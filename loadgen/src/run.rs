@@ -1,6 +1,7 @@
 //! A run from preflight to verdict. The main thread is the reporter: it looks at the workers' boards, prints, records,
 //! and decides when each phase is over.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
@@ -11,14 +12,16 @@ use nix::sys::resource::{UsageWho, getrusage};
 use pacer::rng::mix;
 use runlog::clock::{mono_ns, wall_ns};
 use runlog::event::Edge;
-use runlog::{Barrier, LedgerEntry};
+use runlog::{Barrier, LedgerEntry, LoadSummary};
 use serde_json::json;
 
 use crate::bench;
 use crate::board::{Series, Tally};
+use crate::capacity;
 use crate::console::Console;
 use crate::control::Phase;
 use crate::group::{Group, Start};
+use crate::metrics::Exporter;
 use crate::preflight::Preflight;
 use crate::record::Record;
 use crate::scenario::Plan;
@@ -42,15 +45,39 @@ impl From<bool> for Verdict {
     }
 }
 
-/// Runs.
+/// Looks, runs, or runs again and again, as was asked for.
 pub(crate) fn run(plan: Plan) -> Result<Verdict> {
     let signals = watch_signals()?;
-    let only_look = plan.run().preflight_only;
-    let preflight = Preflight::of(&plan, only_look);
-    if only_look {
+    if plan.run().preflight_only {
+        let preflight = Preflight::of(&plan, true);
         print!("{}", preflight.text());
         return Ok(preflight.passed().into());
     }
+    let settings = plan.roles[0].settings.clone();
+    let exporter = settings.metrics.map(Exporter::start).transpose()?.map(Arc::new);
+    if let Some(capacity) = &settings.capacity {
+        return capacity::search(&plan, capacity, |plan| once(plan, &signals, exporter.clone()));
+    }
+    let Conclusion { summary, is_broken, .. } = once(plan, &signals, exporter)?;
+    Ok(match summary.ok {
+        true => Verdict::Good,
+        false if settings.expectations.is_empty() || is_broken => Verdict::Bad,
+        false => Verdict::Unmet,
+    })
+}
+
+/// What is left of a run.
+pub(crate) struct Conclusion {
+    pub(crate) summary: LoadSummary,
+    /// The tool itself failed, so that its figures are not to be trusted.
+    pub(crate) is_broken: bool,
+    /// A signal ended it.
+    pub(crate) was_stopped: bool,
+}
+
+/// One run, from preflight to summary.
+fn once(plan: Plan, signals: &Arc<AtomicUsize>, exporter: Option<Arc<Exporter>>) -> Result<Conclusion> {
+    let preflight = Preflight::of(&plan, false);
     ensure!(preflight.passed(), "{}", preflight.failures());
     let mut record = Record::create(&plan)?;
     for warning in preflight.warnings() {
@@ -64,14 +91,18 @@ pub(crate) fn run(plan: Plan) -> Result<Verdict> {
     let started_ns = mono_ns();
     let console = Console::start(&plan, started_ns);
     let (mode, clients, alone) = (plan.mode, plan.clients(), plan.roles.len() == 1);
+    let (pace, is_trial, cpu_before_us) = (plan.pace(), plan.trial.is_some(), self_cpu_us());
+    record.phase("ramp", Some(Edge::Begin), &Tally::default());
     let drawn = mix(settings.seed) as u32;
     let mut first_sender = settings.part.map_or(drawn, |part| part.first_sender(drawn));
     let mut groups = Vec::new();
     for (role, sources) in plan.roles.into_iter().zip(preflight.sources) {
         let waits = role.settings.publishing().is_some_and(|publish| publish.wait_for_all);
-        let go = alone && !waits && barrier.is_none() && settings.warm_up.is_zero();
+        let stays = role.settings.departures.is_none();
+        let go = alone && !waits && stays && barrier.is_none() && settings.warm_up.is_zero();
         let senders = role.settings.clients;
-        groups.push(Group::start(role, Start { sources, first_sender, start_ns: started_ns, go })?);
+        let start = Start { sources, first_sender, start_ns: started_ns, go, pace };
+        groups.push(Group::start(role, start, &mut record)?);
         first_sender = first_sender.wrapping_add(senders);
     }
     let mut reporter = Reporter {
@@ -87,8 +118,11 @@ pub(crate) fn run(plan: Plan) -> Result<Verdict> {
         clients,
         settings,
         groups,
-        signals,
+        signals: signals.clone(),
         barrier,
+        exporter,
+        is_trial,
+        cpu_before_us,
     };
     reporter.run()
 }
@@ -118,6 +152,7 @@ struct Reporter {
     /// Not passed yet.
     barrier: Option<Barrier>,
     console: Console,
+    exporter: Option<Arc<Exporter>>,
     record: Record,
     started_ns: u64,
     /// When all were ready and publishing began, `CLOCK_MONOTONIC` and since 1970.
@@ -127,6 +162,10 @@ struct Reporter {
     is_warm: bool,
     next_line_ns: u64,
     next_row_ns: u64,
+    /// One of several runs, which are told together.
+    is_trial: bool,
+    /// CPU time of the process before the run.
+    cpu_before_us: u64,
 }
 
 /// Why the load ended.
@@ -141,8 +180,7 @@ enum End {
 }
 
 impl Reporter {
-    fn run(&mut self) -> Result<Verdict> {
-        self.record.phase("ramp", Some(Edge::Begin), &Tally::default());
+    fn run(&mut self) -> Result<Conclusion> {
         let end = self.load()?;
         self.record.note("stopped", json!({ "by": format!("{end:?}") }));
         self.drain(end);
@@ -152,6 +190,7 @@ impl Reporter {
         let tally = self.collect();
         self.row(&tally);
         self.console.tick(ended_ns, &tally);
+        self.export(&tally);
         self.console.finish();
         let warm_up_ns = if self.is_warm { self.settings.warm_up.as_nanos() as u64 } else { 0 };
         let whole = Whole {
@@ -161,26 +200,29 @@ impl Reporter {
             started_ns: self.started_ns,
             ended_ns,
             warm_up_s: warm_up_ns as f64 / 1e9,
-            self_cpu_s: self_cpu_us() as f64 / 1e6,
+            self_cpu_s: self.cpu_us() as f64 / 1e6,
             record_failure: self.record.failure(),
             worker_failures: &worker_failures,
             stopped: end == End::Signal,
         };
-        let (summary, broken) = (whole.summarise(), whole.is_broken());
+        let (summary, is_broken) = (whole.summarise(), whole.is_broken());
         let ledger: Vec<LedgerEntry> = self.groups.iter().flat_map(Group::ledger).collect();
         self.record.ledger(&ledger);
         self.record.summary(&summary);
-        self.tell(&summary, &tally);
-        self.write_json(&summary)?;
-        Ok(match summary.ok {
-            true => Verdict::Good,
-            false if self.settings.expectations.is_empty() || broken => Verdict::Bad,
-            false => Verdict::Unmet,
-        })
+        if !self.is_trial {
+            self.tell(&summary, &tally);
+            self.write_json(&summary)?;
+        }
+        Ok(Conclusion { summary, is_broken, was_stopped: end == End::Signal })
+    }
+
+    /// CPU time that the run has taken.
+    fn cpu_us(&self) -> u64 {
+        self_cpu_us().saturating_sub(self.cpu_before_us)
     }
 
     /// The end as the user sees it.
-    fn tell(&self, summary: &runlog::LoadSummary, tally: &Tally) {
+    fn tell(&self, summary: &LoadSummary, tally: &Tally) {
         let Some(bench) = &self.settings.bench else {
             return self.console.print(&format!("\n{}", summary::text(summary)));
         };
@@ -211,6 +253,9 @@ impl Reporter {
             let tally = self.collect();
             self.show(&tally, ready_ns.is_some());
             let now_ns = mono_ns();
+            for group in &mut self.groups {
+                group.turn_stretches(&mut self.record);
+            }
             if ready_ns.is_none()
                 && tally.settled == self.clients
                 && let Some(go_ns) = self.may_go(now_ns)?
@@ -225,7 +270,10 @@ impl Reporter {
                 self.end_roles(now_ns);
             }
             if let Some(end) = self.end(&tally, ready_ns, now_ns, has_published) {
-                self.groups.iter_mut().for_each(|group| group.mark_end(now_ns));
+                for group in &mut self.groups {
+                    group.mark_end(now_ns);
+                    group.close_stretch(&mut self.record);
+                }
                 let phase = match ready_ns {
                     None => "ramp",
                     Some(_) if self.is_warm => "load",
@@ -286,12 +334,14 @@ impl Reporter {
         self.record.phase("load", Some(Edge::Begin), tally);
     }
 
-    /// Ends the publishing of roles whose time is over. Their connections stay.
+    /// Ends the publishing, or the coming and going, of roles whose time is over. Their connections stay.
     fn end_roles(&self, now_ns: u64) {
         let Some(begun_ns) = self.begun_ns else { return };
         for group in &self.groups {
             let is_over = group.role.end.is_some_and(|end| now_ns >= begun_ns + end.as_nanos() as u64);
-            if is_over && group.control.phase() == Phase::Run {
+            if is_over && group.role.settings.publishing().is_none() {
+                group.control.calm();
+            } else if is_over && group.control.phase() == Phase::Run {
                 group.enter(Phase::Drain);
             }
         }
@@ -377,6 +427,7 @@ impl Reporter {
         let now_ns = mono_ns();
         if now_ns >= self.next_line_ns {
             self.console.tick(now_ns, tally);
+            self.export(tally);
             self.next_line_ns = next_after(self.next_line_ns, LINE_NS, now_ns);
         }
         if now_ns >= self.next_row_ns {
@@ -387,14 +438,28 @@ impl Reporter {
         self.console.progress(tally, ready);
     }
 
+    /// The metrics as they are now.
+    fn export(&mut self, tally: &Tally) {
+        let Some(exporter) = self.exporter.clone() else { return };
+        let (mut series, mut failures) = (Series::default(), BTreeMap::new());
+        for group in &mut self.groups {
+            series.add(group.series_so_far());
+            for (reason, count) in &group.connect_failures {
+                *failures.entry(reason.clone()).or_default() += count;
+            }
+        }
+        exporter.show(tally, &series, &failures, self.cpu_us());
+    }
+
     /// A row of counters, and what was measured since the last one.
     fn row(&mut self, tally: &Tally) {
         let mut interval = Series::default();
         self.groups.iter_mut().for_each(|group| interval.add(&group.take_series()));
-        self.record.interval(tally, &interval, self_cpu_us());
+        let cpu_us = self.cpu_us();
+        self.record.interval(tally, &interval, cpu_us);
     }
 
-    fn write_json(&self, summary: &runlog::LoadSummary) -> Result<()> {
+    fn write_json(&self, summary: &LoadSummary) -> Result<()> {
         let Some(path) = &self.settings.json else { return Ok(()) };
         summary::write_json(path, summary, |text| self.console.print(text))
     }

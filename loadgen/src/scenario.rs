@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,22 +22,32 @@ use crate::cli::{self, Cli};
 use crate::settings::Settings;
 
 /// What a process is to do.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Plan {
     /// The command: `conn`, `sub`, `pub`, `bench` or `run`.
     pub(crate) mode: &'static str,
     /// At least one. What concerns the whole run is the same in the settings of each.
     pub(crate) roles: Vec<Role>,
+    /// It is a trial of a search for capacity.
+    pub(crate) trial: Option<Trial>,
+}
+
+/// What a trial changes of a plan.
+#[derive(Debug, Clone)]
+pub(crate) struct Trial {
+    /// The rates of all publishers are multiplied by this.
+    pub(crate) pace: f64,
+    pub(crate) run_dir: Option<PathBuf>,
 }
 
 /// Clients of one kind, with threads of their own.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Role {
     pub(crate) name: String,
     pub(crate) settings: Arc<Settings>,
-    /// When it begins to publish, after all clients of all roles are ready.
+    /// When it begins to publish, or its clients to come and go, after all clients of all roles are ready.
     pub(crate) begin: Duration,
-    /// When it publishes no more, likewise.
+    /// When it ends, likewise.
     pub(crate) end: Option<Duration>,
 }
 
@@ -46,7 +56,7 @@ impl Plan {
     pub(crate) fn of_one(settings: Settings) -> Self {
         let (mode, name) = (settings.mode(), settings.mode().to_owned());
         let role = Role { name, settings: Arc::new(settings), begin: Duration::ZERO, end: None };
-        Self { mode, roles: vec![role] }
+        Self { mode, roles: vec![role], trial: None }
     }
 
     /// Reads a scenario. `flags` are typed after the file; they replace those of all roles.
@@ -57,7 +67,7 @@ impl Plan {
         let threads = std::thread::available_parallelism().map_or(1, usize::from).div_ceil(roles.len()).to_string();
         let typed = typed(flags)?;
         let seed = mix(runlog::clock::wall_ns() ^ u64::from(std::process::id()) << 40).to_string();
-        let mut plan = Self { mode: "run", roles: Vec::new() };
+        let mut plan = Self { mode: "run", roles: Vec::new(), trial: None };
         for (index, table) in roles.iter().enumerate() {
             let defaults = [("threads", &threads), ("seed", &seed)];
             let defaults = defaults.map(|(key, value)| (key.to_owned(), Given::default_of(value)));
@@ -78,6 +88,23 @@ impl Plan {
         &self.roles[0].settings
     }
 
+    /// By what the rates of all publishers are multiplied.
+    pub(crate) fn pace(&self) -> f64 {
+        self.trial.as_ref().map_or(1.0, |trial| trial.pace)
+    }
+
+    /// Messages per second of all publishers that have a rate.
+    pub(crate) fn rate_per_s(&self) -> f64 {
+        let lanes = self.roles.iter().filter_map(|role| Some((role.settings.clients, role.settings.publishing()?)));
+        let rate =
+            |clients: u32, interval_ns: u64| f64::from(clients) * 1e9 / paced_ns(interval_ns, self.pace()) as f64;
+        lanes
+            .flat_map(|(clients, publish)| publish.lanes.iter().map(move |lane| (clients, lane.interval_ns)))
+            .filter(|(_, interval_ns)| *interval_ns > 0)
+            .map(|(clients, interval_ns)| rate(clients, interval_ns))
+            .sum()
+    }
+
     /// Clients of all roles.
     pub(crate) fn clients(&self) -> u64 {
         self.roles.iter().map(|role| u64::from(role.settings.clients)).sum()
@@ -90,6 +117,14 @@ impl Plan {
 
     /// The settings as `meta.json` shows them.
     pub(crate) fn describe(&self) -> serde_json::Value {
+        let mut described = self.describe_roles();
+        if let Some(trial) = &self.trial {
+            described["rates_multiplied_by"] = trial.pace.into();
+        }
+        described
+    }
+
+    fn describe_roles(&self) -> serde_json::Value {
         if let ([role], true) = (&*self.roles, self.mode != RUN) {
             return role.settings.describe();
         }
@@ -103,6 +138,11 @@ impl Plan {
             "roles": roles,
         })
     }
+}
+
+/// The interval between two messages at a rate that is multiplied by `pace`.
+pub(crate) fn paced_ns(interval_ns: u64, pace: f64) -> u64 {
+    if interval_ns == 0 { 0 } else { ((interval_ns as f64 / pace).round() as u64).max(1) }
 }
 
 /// A scenario file, for messages about it.
@@ -207,12 +247,6 @@ impl Source<'_> {
         let name = own.remove("name").map_or_else(|| kind.text().to_owned(), |name| name.text().to_owned());
         let begin = own.remove("begin").map_or(Ok(Duration::ZERO), |begin| self.time("begin", &begin))?;
         let end = own.remove("end").map(|end| self.time("end", &end)).transpose()?;
-        let publishes = kind.text() == "pub";
-        ensure!(
-            publishes || begin.is_zero() && end.is_none(),
-            "{}: only a role that publishes has `begin` and `end`",
-            self.place(&table.span)
-        );
         ensure!(end.is_none_or(|end| end > begin), "{}: `end` is not after `begin`", self.place(&table.span));
         let kind = match kind.text() {
             kind @ ("conn" | "sub" | "pub") => kind,
@@ -232,6 +266,15 @@ impl Source<'_> {
             keys.extend(more.iter().map(|(key, given)| (key.clone(), given.clone())));
         }
         let mut settings = self.settings(kind, &command, &keys).with_context(|| format!("role {name}"))?;
+        ensure!(
+            settings.publishing().is_some() || settings.departures.is_some() || begin.is_zero() && end.is_none(),
+            "{}: `begin` and `end` are of roles that publish, or whose clients come and go (churn, storm, flap)",
+            self.place(&table.span)
+        );
+        if !keys.contains_key("duration") {
+            // The hold of a role's last step is not the length of the run.
+            settings.duration = None;
+        }
         ensure!(
             !settings.publishing().is_some_and(|publish| publish.wait_for_all),
             "{}: `wait-before-publishing` goes without saying in a scenario: leave it out",
@@ -330,15 +373,20 @@ fn near(command: &clap::Command, key: &str) -> String {
 const RUN: &str = "run";
 
 /// Flags that concern the run, not a role.
-const OF_THE_RUN: [&str; 12] = [
+const OF_THE_RUN: [&str; 17] = [
     "barrier",
+    "capacity-precision",
+    "capacity-trials",
     "counters-interval",
     "duration",
     "expect",
+    "find-capacity",
     "json",
     "log_to",
     "part",
     "preflight-only",
+    "prometheus",
+    "restapi",
     "run-dir",
     "seed",
     "share",

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use mqtt_wire::{PropertiesBuf, QoS, SubscribeOptions, TopicFilter, TopicName, Version};
+use netloop::carrier::Carrier;
 use pacer::NS_PER_S;
 use pacer::pacing::Pacing;
 use pacer::rng::mix;
@@ -13,12 +14,14 @@ use runlog::clock;
 use serde::Serialize;
 
 use crate::bench::{self, Bench};
-use crate::carrier::Carrier;
-use crate::cli::storm::Churn;
+use crate::capacity::Capacity;
+use crate::carrier;
+use crate::cli::storm::{Flap, Steps, StormArgs};
 use crate::cli::{Command, CommonArgs, PubArgs, SubArgs};
 use crate::content::{self, Content, Header, TopicSpec};
 use crate::expect::Expectations;
 use crate::identity::{Identities, Roster};
+use crate::metrics::Endpoint;
 use crate::naming::{self, ClientIds, Variables};
 use crate::part::Part;
 use crate::properties::{self, ConnectExtras};
@@ -52,6 +55,8 @@ pub(crate) struct Settings {
     pub(crate) bench: Option<Bench>,
     /// No lines are printed.
     pub(crate) is_quiet: bool,
+    /// Where metrics are served.
+    pub(crate) metrics: Option<Endpoint>,
     pub(crate) duration: Option<Duration>,
     /// Messages do not count so long.
     pub(crate) warm_up: Duration,
@@ -60,7 +65,13 @@ pub(crate) struct Settings {
     pub(crate) json: Option<PathBuf>,
     pub(crate) run_dir: Option<PathBuf>,
     pub(crate) counters_interval: Duration,
-    pub(crate) churn: Option<Churn>,
+    /// Numbers of clients that connect step by step; empty: all at once.
+    pub(crate) steps: Vec<u32>,
+    /// How long each step is held.
+    pub(crate) hold: Duration,
+    /// PINGREQs are spread over the keep alive interval.
+    pub(crate) keep_alive_spread: bool,
+    pub(crate) departures: Option<Departures>,
     pub(crate) ending: Ending,
     /// The directory that the run directory is made in, among those of other processes.
     pub(crate) share: Option<PathBuf>,
@@ -69,8 +80,21 @@ pub(crate) struct Settings {
     /// Other hosts carry the rest of the load.
     pub(crate) part: Option<Part>,
     pub(crate) expectations: Expectations,
+    /// The run is to be repeated at other rates, to find the highest one.
+    pub(crate) capacity: Option<Capacity>,
     /// Look, and do not run.
     pub(crate) preflight_only: bool,
+}
+
+/// When clients leave on purpose, to come back.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Departures {
+    /// At random, so many per second, and back at once.
+    Churn { per_s: f64 },
+    /// All at once, and back at this rate (`None`: at once).
+    Storm { every: Duration, back_per_s: Option<u32> },
+    /// Each in turn, for a while.
+    Flap(Flap),
 }
 
 /// How clients end their connections.
@@ -196,7 +220,13 @@ impl Settings {
             session_expiry_s: u32,
             retries_max: u32,
             reconnects_max: u32,
+            steps: &'a [u32],
+            hold_s: f64,
+            keep_alive_spread: bool,
             churn_per_s: Option<f64>,
+            storm_every_s: Option<f64>,
+            storm_back_per_s: Option<u32>,
+            flap_up_down_s: Option<(f64, f64)>,
             ending: Ending,
             duration_s: Option<f64>,
             warm_up_s: f64,
@@ -222,6 +252,17 @@ impl Settings {
                 (topics, Some(publish.qos_max() as u8))
             }
         };
+        let (mut churn_per_s, mut storm_every_s, mut storm_back_per_s, mut flap_up_down_s) = (None, None, None, None);
+        match self.departures {
+            Some(Departures::Churn { per_s }) => churn_per_s = Some(per_s),
+            Some(Departures::Storm { every, back_per_s }) => {
+                (storm_every_s, storm_back_per_s) = (Some(every.as_secs_f64()), back_per_s);
+            }
+            Some(Departures::Flap(Flap { up, down })) => {
+                flap_up_down_s = Some((up.as_secs_f64(), down.as_secs_f64()));
+            }
+            None => {}
+        }
         let shown = Shown {
             mode: self.mode(),
             targets: &self.targets,
@@ -238,7 +279,13 @@ impl Settings {
             session_expiry_s: self.session_expiry_s,
             retries_max: self.retries_max,
             reconnects_max: self.reconnects_max,
-            churn_per_s: self.churn.map(|churn| churn.per_s(self.clients)),
+            steps: &self.steps,
+            hold_s: self.hold.as_secs_f64(),
+            keep_alive_spread: self.keep_alive_spread,
+            churn_per_s,
+            storm_every_s,
+            storm_back_per_s,
+            flap_up_down_s,
             ending: self.ending,
             duration_s: self.duration.map(|duration| duration.as_secs_f64()),
             warm_up_s: self.warm_up.as_secs_f64(),
@@ -273,10 +320,13 @@ impl Settings {
         }
     }
 
-    fn new(args: CommonArgs, role: RoleSettings, user_properties: &[(String, String)]) -> Result<Self> {
+    fn new(mut args: CommonArgs, role: RoleSettings, user_properties: &[(String, String)]) -> Result<Self> {
         let version = version(&args)?;
         if let Some(quic) = args.legacy.quic.as_deref().filter(|value| *value != "false") {
             bail!("--quic {quic}: QUIC is not spoken here; use TCP, -S (TLS) or --ws (WebSocket)");
+        }
+        if args.prometheus && args.restapi.is_none() {
+            eprintln!("loadgen: --prometheus alone shows its metrics to nobody: add --restapi PORT");
         }
         for flag in args.legacy.given() {
             eprintln!("loadgen: {flag} is ignored: it has no meaning here");
@@ -284,15 +334,27 @@ impl Settings {
         let connect = ConnectExtras::new(&args.connect, args.session_expiry, user_properties, version)?;
         let roster = args.clients_file.as_deref().map(Roster::read).transpose()?;
         let named = roster.as_ref().map(|roster| u32::try_from(roster.len()).unwrap_or(u32::MAX));
-        let clients = args.count.or(named).unwrap_or(CLIENTS);
+        let steps = args.storm.steps.take().map_or_else(Vec::new, |Steps(steps)| steps);
+        if let (Some(count), Some(last)) = (args.count, steps.last()) {
+            ensure!(count == *last, "-c {count}: the last of --steps is {last}; leave out -c");
+        }
+        let whole = steps.last().copied().or(args.count).or(named).unwrap_or(CLIENTS);
         let part = args.lab.part;
-        let (clients_before, clients) = part.map_or((0, clients), |part| part.clients(clients));
+        let (clients_before, clients) = part.map_or((0, whole), |part| part.clients(whole));
         ensure!(
             clients > 0,
             "--part {}: there are fewer clients than parts",
             part.map_or(String::new(), |p| p.to_string())
         );
         let parts = u64::from(part.map_or(1, Part::of));
+        let steps: Vec<u32> = match part {
+            Some(part) => steps.iter().map(|step| part.clients(*step).1).collect(),
+            None => steps,
+        };
+        ensure!(
+            steps.first() != Some(&0) && steps.is_sorted_by(|before, after| before < after),
+            "--steps with --part: the first step, and what the others add, must be as many as there are parts or more"
+        );
         if let Some(named) = named.filter(|named| clients > *named) {
             bail!("-c {clients}: --clients-file names {named} clients only");
         }
@@ -314,7 +376,7 @@ impl Settings {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let host_name =
             nix::unistd::gethostname().map_or_else(|_| "localhost".into(), |name| name.to_string_lossy().into_owned());
-        let settings = Self {
+        let mut settings = Self {
             identities: Identities {
                 ids: ClientIds { role: role.name(), prefix: args.prefix, short: args.shortids, host_name, seed },
                 user_name: args.username,
@@ -326,7 +388,7 @@ impl Settings {
             role,
             targets,
             hosts: args.host,
-            carrier: Carrier::from_args(args.transport)?,
+            carrier: carrier::from_args(args.transport)?,
             version,
             clients,
             first_number: args.startnumber.saturating_add(1).saturating_add(clients_before),
@@ -340,8 +402,9 @@ impl Settings {
             session_expiry_s: args.session_expiry,
             connect,
             bench: None,
+            metrics: args.restapi,
             is_quiet: args.log_to == "null",
-            duration: args.duration,
+            duration: args.duration.or(args.storm.hold),
             warm_up: args.lab.warm_up.unwrap_or_default(),
             threads: args.threads.map_or(cores, usize::from).min(clients as usize),
             seed,
@@ -349,7 +412,10 @@ impl Settings {
             run_dir: args.run_dir,
             counters_interval: args.counters_interval,
             expectations: args.lab.expect.unwrap_or_default(),
-            churn: args.storm.churn.map(|churn| churn.divided_by(parts)),
+            steps,
+            hold: args.storm.hold.unwrap_or_default(),
+            keep_alive_spread: args.storm.keepalive_spread,
+            departures: departures(&args.storm, clients, parts),
             ending: match (args.storm.crash, args.storm.vanish) {
                 (true, _) => Ending::Crash,
                 (_, true) => Ending::Vanish,
@@ -359,18 +425,38 @@ impl Settings {
             barrier: args.lab.barrier.map(usize::from),
             part,
             preflight_only: args.lab.preflight_only,
+            capacity: Capacity::from_args(args.lab.capacity),
         };
         settings.check_topics()?;
-        ensure!(
-            settings.churn.is_none() || settings.publishing().is_none(),
-            "--churn is for conn and sub: publishers that leave would take their messages with them"
-        );
+        if settings.capacity.is_some() {
+            settings.prepare_trials()?;
+        }
+        if settings.publishing().is_some() {
+            ensure!(
+                settings.departures.is_none(),
+                "--churn, --storm and --flap are for conn and sub: publishers that leave would take their messages with them"
+            );
+            ensure!(settings.steps.is_empty(), "--steps is for conn and sub: publishers begin when they are connected");
+        }
         if settings.threads > 1 && settings.subscribing().is_some_and(SubSettings::is_shared) {
             eprintln!(
                 "loadgen: several threads divide the shared subscription: loss is not counted; --threads 1 counts it"
             );
         }
         Ok(settings)
+    }
+
+    /// What `--find-capacity` asks of a run: an end, and rates that can be raised.
+    fn prepare_trials(&mut self) -> Result<()> {
+        self.duration.get_or_insert(TRIAL);
+        let Some(publish) = self.publishing() else { return Ok(()) };
+        ensure!(
+            matches!(publish.pacing, Pacing::Constant | Pacing::Poisson),
+            "--find-capacity raises a rate: --pacing {} has none; use constant or poisson",
+            publish.pacing
+        );
+        ensure!(publish.limit.is_none(), "--find-capacity makes trials of --duration: leave out -L");
+        Ok(())
     }
 
     /// Finds a topic that no broker would take before 250,000 clients find it.
@@ -397,6 +483,14 @@ impl Settings {
         }
         Ok(())
     }
+}
+
+/// Who leaves when, of `clients` that are one of so many parts.
+fn departures(args: &StormArgs, clients: u32, parts: u64) -> Option<Departures> {
+    let churn = args.churn.map(|churn| Departures::Churn { per_s: churn.divided_by(parts).per_s(clients) });
+    let back_per_s = args.storm_rate.map(|per_s| per_s.div_ceil(parts as u32));
+    let storm = args.storm.map(|every| Departures::Storm { every, back_per_s });
+    churn.or(storm).or(args.flap.map(Departures::Flap))
 }
 
 impl SubSettings {
@@ -493,6 +587,8 @@ fn resolve(host: &str, port: u16) -> Result<SocketAddr> {
     Ok(addr)
 }
 
+/// Length of a trial of a search for capacity, likewise.
+const TRIAL: Duration = Duration::from_secs(10);
 /// Clients, unless somebody says otherwise.
 const CLIENTS: u32 = 200;
 

@@ -7,7 +7,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 
 use runlog::summary::{ConnectSummary, DisconnectSummary, PublishSummary, ReceiveSummary};
-use runlog::{LoadSummary, Percentiles};
+use runlog::{LoadSummary, Percentiles, StretchSummary};
 
 use serde::Serialize;
 
@@ -30,6 +30,8 @@ pub(crate) struct Outcome<'a> {
     pub(crate) cpu_s: f64,
     /// Share of one core that the busiest worker used while it produced the load.
     pub(crate) busiest_worker: f64,
+    /// Steps and storms.
+    pub(crate) stretches: &'a [StretchSummary],
     /// The end came before all clients had an outcome, or before the limit was reached, because somebody said so.
     pub(crate) stopped: bool,
 }
@@ -103,6 +105,7 @@ impl Whole<'_> {
             ended_ns: self.ended_ns,
             cpu_s: self.self_cpu_s,
             busiest_worker: self.groups.iter().map(Group::busiest_worker).fold(0.0, f64::max),
+            stretches: &[],
             stopped: self.stopped,
         };
         let of_roles = |texts: fn(&LoadSummary) -> &Vec<String>| {
@@ -150,7 +153,12 @@ impl Outcome<'_> {
     fn summarise(&self) -> LoadSummary {
         let tally = self.tally;
         let failures = self.failures();
-        let settled_s = tally.settled_at_ns.saturating_sub(self.started_ns) as f64 / 1e9;
+        let steps: Vec<_> = self.stretches.iter().filter(|stretch| stretch.name.starts_with("step")).collect();
+        let settled_s = match steps.is_empty() {
+            true => tally.settled_at_ns.saturating_sub(self.started_ns) as f64 / 1e9,
+            // The time between the steps is no time of the ramp.
+            false => steps.iter().filter_map(|step| step.settled_s).sum(),
+        };
         let generator_reasons = self.generator_reasons();
         LoadSummary {
             tool: "loadgen".to_owned(),
@@ -175,6 +183,7 @@ impl Outcome<'_> {
             publish: self.settings.publishing().map(|_| self.publish()),
             receive: matches!(self.settings.role, RoleSettings::Sub(_)).then(|| self.receive()),
             disconnected: DisconnectSummary { total: tally.disconnected, by_reason: self.disconnects.clone() },
+            stretches: self.stretches.to_vec(),
             elapsed_s: self.ended_ns.saturating_sub(self.started_ns) as f64 / 1e9,
             self_cpu_s: self.cpu_s,
             generator_limited: !generator_reasons.is_empty(),
@@ -235,6 +244,7 @@ impl Outcome<'_> {
             delivered: tally.delivered + foreign,
             bytes: tally.received_bytes,
             lost: tally.lost,
+            expired: tally.expired,
             duplicated: tally.duplicated,
             out_of_order: tally.out_of_order,
             corrupted: tally.corrupted(),
@@ -264,7 +274,7 @@ impl Outcome<'_> {
         }
         // Those that left at the very end need not be back yet.
         if tally.shut_out > 0 {
-            failures.push(format!("{} clients that left (--churn) could not come back", tally.shut_out));
+            failures.push(format!("{} clients that left on purpose could not come back", tally.shut_out));
         }
         if let Some(publish) = settings.publishing() {
             let unsettled = tally.in_flight + tally.unwritten;
@@ -338,6 +348,21 @@ fn figures(summary: &LoadSummary) -> Vec<String> {
         connect.rate_per_s,
         curve(&connect.connack_us)
     )];
+    for stretch in &summary.stretches {
+        lines.push(format!(
+            "{:<9} {} clients, {} connected {}, {} attempts failed, {} connections lost; CONNACK {}",
+            stretch.name,
+            stretch.clients,
+            stretch.succeeded,
+            stretch.settled_s.map_or_else(
+                || "and not all of them in its time".to_owned(),
+                |s| format!("in {s:.2} s ({:.0}/s)", stretch.rate_per_s.unwrap_or_default())
+            ),
+            stretch.failed,
+            stretch.disconnected,
+            curve(&stretch.connack_us)
+        ));
+    }
     if connect.tls_handshakes > 0 {
         lines.push(format!("tls       {} handshakes, {} resumed", connect.tls_handshakes, connect.tls_resumed));
     }
@@ -359,9 +384,10 @@ fn figures(summary: &LoadSummary) -> Vec<String> {
     }
     if let Some(receive) = &summary.receive {
         lines.push(format!(
-            "receive   delivered {}, lost {}, duplicated {}, out of order {}, corrupted {}; latency {}",
+            "receive   delivered {}, lost {}, expired {}, duplicated {}, out of order {}, corrupted {}; latency {}",
             receive.delivered,
             receive.lost,
+            receive.expired,
             receive.duplicated,
             receive.out_of_order,
             receive.corrupted,

@@ -2,12 +2,11 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Result, bail};
 use clap::Args;
-use mio::net::TcpStream;
-use netloop::tls::{ClientSettings, Identity, TlsClient, Trust, Versions};
-use netloop::transport::Transport;
-use netloop::websocket::{PATH, WsStream};
+use netloop::carrier::{Carrier, parse_ws_path};
+use netloop::tls::{ClientSettings, Identity, Trust};
+use netloop::websocket::PATH;
 
 /// TLS and WebSocket, as typed.
 #[derive(Debug, Args)]
@@ -35,88 +34,39 @@ pub struct CarrierArgs {
     #[arg(long)]
     pub ws: bool,
     /// Path of the WebSocket.
-    #[arg(long, default_value = PATH)]
+    #[arg(long, default_value = PATH, value_parser = parse_ws_path)]
     pub ws_path: String,
 }
 
-/// Puts the layers that the user wants on a TCP connection.
-#[derive(Debug, Clone)]
-pub(crate) struct Carrier {
-    tls: Option<TlsClient>,
-    verified: bool,
-    server_name: String,
-    /// The host and port of an upgrade request, and its path.
-    upgrade: Option<(String, String)>,
-}
-
-impl Carrier {
-    /// Reads the files that the flags name; the connections go to `host` at `port`.
-    pub(crate) fn new(args: &CarrierArgs, host: &str, port: u16) -> Result<Carrier> {
+impl CarrierArgs {
+    /// Reads the files that the flags name.
+    pub(crate) fn carrier(&self) -> Result<Carrier> {
         let tls_only = [
-            ("--cacertfile", args.cacertfile.is_some()),
-            ("--ssl-system-ca", args.ssl_system_ca),
-            ("--certfile", args.certfile.is_some()),
-            ("--ssl-server-name", args.ssl_server_name.is_some()),
+            ("--cacertfile", self.cacertfile.is_some()),
+            ("--ssl-system-ca", self.ssl_system_ca),
+            ("--certfile", self.certfile.is_some()),
+            ("--ssl-server-name", self.ssl_server_name.is_some()),
         ];
-        if let Some((flag, _)) = tls_only.iter().find(|(_, given)| *given && !args.ssl) {
+        if let Some((flag, _)) = tls_only.iter().find(|(_, given)| *given && !self.ssl) {
             bail!("{flag} without TLS would change nothing: add -S");
         }
-        ensure!(
-            args.ws_path.starts_with('/') && !args.ws_path.contains(char::is_whitespace),
-            "--ws-path begins with /"
-        );
-        let trust = match (&args.cacertfile, args.ssl_system_ca) {
-            (Some(path), _) => Trust::File(path.clone()),
-            (None, true) => Trust::System,
-            (None, false) => Trust::Anyone,
-        };
-        let verified = trust != Trust::Anyone;
-        let identity = args.certfile.clone().zip(args.keyfile.clone());
+        let identity = self.certfile.clone().zip(self.keyfile.clone());
         let settings = ClientSettings {
-            trust,
+            trust: match (&self.cacertfile, self.ssl_system_ca) {
+                (Some(path), _) => Trust::File(path.clone()),
+                (None, true) => Trust::System,
+                (None, false) => Trust::Anyone,
+            },
             identity: identity.map(|(certificates, key)| Identity { certificates, key }),
-            versions: Versions::Both,
-            cipher_suites: Vec::new(),
-            resumed_sessions_max: 0,
+            ..ClientSettings::default()
         };
-        let tls = if args.ssl { Some(TlsClient::new(&settings)?) } else { None };
-        if tls.is_some() && !verified {
+        let ws_path = self.ws.then(|| self.ws_path.clone());
+        let carrier = Carrier::new(self.ssl.then_some(&settings), self.ssl_server_name.clone(), ws_path)?;
+        if carrier.verifies() == Some(false) {
             eprintln!(
                 "prober: the server's certificate is not verified: give --cacertfile FILE or --ssl-system-ca to verify it"
             );
         }
-        let authority = if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
-        let server_name = args.ssl_server_name.clone().unwrap_or_else(|| host.to_owned());
-        Ok(Carrier { tls, verified, server_name, upgrade: args.ws.then(|| (authority, args.ws_path.clone())) })
-    }
-
-    /// `tcp`, `ssl`, `ws` or `wss`, for the records.
-    pub(crate) fn name(&self) -> &'static str {
-        match (&self.tls, &self.upgrade) {
-            (None, None) => "tcp",
-            (Some(_), None) => "ssl",
-            (None, Some(_)) => "ws",
-            (Some(_), Some(_)) => "wss",
-        }
-    }
-
-    /// Whether the server's certificate is verified; `None` without TLS.
-    pub(crate) fn verifies(&self) -> Option<bool> {
-        self.tls.as_ref().map(|_| self.verified)
-    }
-
-    /// The layers over `stream`, which may still be connecting.
-    pub(crate) fn wrap(&self, stream: TcpStream) -> Result<Transport> {
-        let lower = match &self.tls {
-            None => Transport::Plain(stream),
-            Some(tls) => {
-                let layer = tls.connect(stream, &self.server_name);
-                Transport::Tls(Box::new(layer.with_context(|| format!("TLS for {:?}", self.server_name))?))
-            }
-        };
-        Ok(match &self.upgrade {
-            None => lower,
-            Some((authority, path)) => Transport::WebSocket(Box::new(WsStream::client(lower, authority, path))),
-        })
+        Ok(carrier)
     }
 }

@@ -37,7 +37,7 @@ impl Link {
     ) -> Result<Link> {
         let (version, remote) = (settings.version, settings.remote);
         let stream = begin(source, remote).with_context(|| format!("{name}: cannot connect to {remote}"))?;
-        let mut transport = settings.carrier.wrap(stream)?;
+        let mut transport = settings.carrier.wrap(stream, &settings.host, settings.port)?;
         mio::event::Source::register(&mut transport, registry, token, Interest::READABLE | Interest::WRITABLE)?;
         let (spill, outbox) = (Spill::default(), Outbox::default());
         Ok(Link { name, remote, version, transport, spill, outbox, scratch: Vec::with_capacity(1024) })

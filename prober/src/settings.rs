@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use mqtt_wire::{QoS, Version};
+use netloop::carrier::Carrier;
 use netloop::source;
 use runlog::clock;
 use serde_json::{Value, json};
 
 use crate::args::{Args, Client};
-use crate::carrier::Carrier;
 use crate::pair::Side;
 
 /// What every connection is made with, and what is sent.
@@ -19,6 +19,9 @@ pub(crate) struct Settings {
     pub(crate) remote: SocketAddr,
     pub(crate) sources: Vec<IpAddr>,
     pub(crate) carrier: Carrier,
+    /// The host as it was given, and the port: what TLS and WebSocket ask for.
+    pub(crate) host: String,
+    pub(crate) port: u16,
     pub(crate) version: Version,
     pub(crate) qos: QoS,
     topic: String,
@@ -60,7 +63,7 @@ impl Settings {
         if let Some(source) = sources.iter().find(|source| source.is_ipv4() != remote.is_ipv4()) {
             anyhow::bail!("--ifaddr {source} cannot reach {remote}: one is IPv4, the other IPv6");
         }
-        let carrier = Carrier::new(&args.carrier, &args.host, args.port)?;
+        let carrier = args.carrier.carrier()?;
         if args.client == Client::Rumqttc {
             let unknown = [
                 ("-S and --ws", carrier.name() != "tcp"),
@@ -86,6 +89,8 @@ impl Settings {
             remote,
             sources,
             carrier,
+            host: args.host.clone(),
+            port: args.port,
             version: args.protocol,
             qos: args.qos,
             topic: args.topic.clone().unwrap_or_else(|| format!("prober/{identity:08x}")),

@@ -8,6 +8,7 @@
 //! - [`source`]: from which addresses and ports connections are made; [`occupied`]: which of them are taken;
 //! - [`socket`]: connecting, listening and resetting without blocking;
 //! - [`transport`]: what carries the bytes: plain TCP, [`tls`], [`websocket`], or the one over the other;
+//! - [`carrier`]: which of these a client's flags ask for;
 //! - [`buffer`]: input and output buffers that only a busy connection owns;
 //! - [`wheel`]: many coarse timers, one structure, for time-outs and keep-alive;
 //! - [`load`]: whether this thread and this machine are busy;
@@ -16,6 +17,7 @@
 
 pub mod alarm;
 pub mod buffer;
+pub mod carrier;
 pub mod limits;
 pub mod load;
 pub mod mailbox;

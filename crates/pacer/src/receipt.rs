@@ -22,7 +22,7 @@ pub const GAPS_MAX: usize = 256;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Arrival {
     /// The first message of this stream; it is the receiver's business whether earlier ones should have come
-    /// ([`Receipts::expect_before`]).
+    /// ([`Receipts::expect_from`]).
     First,
     /// The expected number.
     InOrder,
@@ -41,8 +41,10 @@ pub enum Arrival {
 pub struct Totals {
     /// Distinct messages that arrived.
     pub delivered: u64,
-    /// Messages that never arrived although a later one of their sender did.
+    /// Messages that never arrived although a later one of their sender did, without those that expired.
     pub lost: u64,
+    /// Messages that never arrived because their time was over ([`Receipts::expire`]).
+    pub expired: u64,
     /// Arrivals of a message that had been delivered before.
     pub duplicated: u64,
     /// Messages that were delivered once, but after a later one of their sender.
@@ -56,6 +58,7 @@ impl Totals {
     pub fn add(&mut self, other: &Self) {
         self.delivered += other.delivered;
         self.lost += other.lost;
+        self.expired += other.expired;
         self.duplicated += other.duplicated;
         self.out_of_order += other.out_of_order;
         self.stale += other.stale;
@@ -73,6 +76,8 @@ pub struct StreamSummary {
     pub duplicated: u64,
     /// Messages that arrived after a later one.
     pub out_of_order: u64,
+    /// Missing messages whose time was over.
+    pub expired: u64,
 }
 
 /// The streams of one or many receivers; the caller chooses the key, typically (receiver, sender).
@@ -88,6 +93,7 @@ pub struct Receipts {
 struct Disorder {
     duplicated: u64,
     out_of_order: u64,
+    expired: u64,
 }
 
 impl Receipts {
@@ -116,8 +122,16 @@ impl Receipts {
             Arrival::OutOfOrder => {
                 self.totals.delivered += 1;
                 self.totals.out_of_order += 1;
-                self.totals.lost -= 1;
-                self.disorder.entry(key).or_default().out_of_order += 1;
+                let missing = self.streams.get(&key).map_or(0, Stream::missing);
+                let disorder = self.disorder.entry(key).or_default();
+                disorder.out_of_order += 1;
+                // One that was thought expired has come, if fewer are missing than have expired.
+                if disorder.expired > missing {
+                    disorder.expired -= 1;
+                    self.totals.expired -= 1;
+                } else {
+                    self.totals.lost -= 1;
+                }
             }
             Arrival::Duplicated => {
                 self.totals.duplicated += 1;
@@ -131,13 +145,38 @@ impl Receipts {
         arrival
     }
 
-    /// Says that the `missing` messages just before the first one of a stream should have arrived too. They are a gap
-    /// like any other: lost until they arrive. For a stream that is not known, or whose numbers start later than
-    /// `missing`, only what exists is counted.
-    pub fn expect_before(&mut self, key: u64, missing: u32) {
-        if let Some(stream) = self.streams.get_mut(&key) {
-            self.totals.lost += stream.expect_before(u64::from(missing));
+    /// Records an arrival of a stream that several receivers divide among themselves and whose sockets are read in any order:
+    /// the first message recorded need not be the first one of the stream, and nobody can say that one was overtaken.
+    pub fn record_divided(&mut self, key: u64, sequence: u32) -> Arrival {
+        self.expect_from(key, sequence);
+        let arrival = self.record(key, sequence);
+        if arrival == Arrival::OutOfOrder {
+            self.totals.out_of_order -= 1;
+            if let Some(disorder) = self.disorder.get_mut(&key) {
+                disorder.out_of_order -= 1;
+            }
         }
+        arrival
+    }
+
+    /// Says that the messages from `sequence` on should have arrived too, where the stream begins with a later one. They
+    /// are a gap like any other: lost until they arrive.
+    pub fn expect_from(&mut self, key: u64, sequence: u32) {
+        if let Some(stream) = self.streams.get_mut(&key) {
+            let number = stream.nearest(sequence);
+            self.totals.lost += stream.expect_from(number);
+        }
+    }
+
+    /// Says that `count` of the missing messages of a stream have expired on their way: they are not lost. No more than are
+    /// missing are counted.
+    pub fn expire(&mut self, key: u64, count: u64) {
+        let missing = self.streams.get(&key).map_or(0, Stream::missing);
+        let disorder = self.disorder.entry(key).or_default();
+        let count = count.min(missing - disorder.expired);
+        disorder.expired += count;
+        self.totals.expired += count;
+        self.totals.lost -= count;
     }
 
     /// The sums so far.
@@ -149,8 +188,8 @@ impl Receipts {
     /// Every stream: its key and what became of it.
     pub fn iter(&self) -> impl Iterator<Item = (u64, StreamSummary)> {
         self.streams.iter().map(|(key, stream)| {
-            let Disorder { duplicated, out_of_order } = self.disorder.get(key).copied().unwrap_or_default();
-            (*key, StreamSummary { duplicated, out_of_order, ..stream.summary() })
+            let Disorder { duplicated, out_of_order, expired } = self.disorder.get(key).copied().unwrap_or_default();
+            (*key, StreamSummary { duplicated, out_of_order, expired, ..stream.summary() })
         })
     }
 
@@ -189,13 +228,17 @@ impl Stream {
     }
 
     fn summary(&self) -> StreamSummary {
-        let missing = self.gaps.as_ref().map_or(0, |gaps| gaps.missing());
         StreamSummary {
             skipped: self.first.saturating_sub(OFFSET),
-            delivered: self.next - self.first - missing,
+            delivered: self.next - self.first - self.missing(),
             duplicated: 0,
             out_of_order: 0,
+            expired: 0,
         }
+    }
+
+    fn missing(&self) -> u64 {
+        self.gaps.as_ref().map_or(0, |gaps| gaps.missing())
     }
 
     fn record(&mut self, sequence: u32) -> Arrival {
@@ -226,8 +269,8 @@ impl Stream {
         self.next.wrapping_add_signed(i64::from(ahead))
     }
 
-    fn expect_before(&mut self, missing: u64) -> u64 {
-        let start = self.first.saturating_sub(missing).max(OFFSET);
+    fn expect_from(&mut self, number: u64) -> u64 {
+        let start = number.max(OFFSET);
         let missing = self.first.saturating_sub(start);
         if missing > 0 {
             let gaps = self.gaps.get_or_insert_default();
@@ -325,7 +368,7 @@ mod tests {
         use Arrival::{AfterGap, Duplicated, First, InOrder, OutOfOrder, Stale};
         let (arrivals, totals) = play(&[5, 6, 9, 7, 7, 9, 10, 4]);
         assert_eq!(arrivals, [First, InOrder, AfterGap(2), OutOfOrder, Duplicated, Duplicated, InOrder, Stale]);
-        assert_eq!(totals, Totals { delivered: 5, lost: 1, duplicated: 2, out_of_order: 1, stale: 1 });
+        assert_eq!(totals, Totals { delivered: 5, lost: 1, expired: 0, duplicated: 2, out_of_order: 1, stale: 1 });
     }
 
     #[test]
@@ -334,33 +377,68 @@ mod tests {
         [5, 6, 9, 7, 7, 9, 10, 4].iter().for_each(|number| {
             receipts.record(9, *number);
         });
-        receipts.expect_before(9, 2);
+        receipts.expect_from(9, 3);
         receipts.record(1, 0);
         let mut summaries: Vec<_> = receipts.iter().collect();
         summaries.sort_unstable_by_key(|(key, _)| *key);
-        let orderly = StreamSummary { skipped: 0, delivered: 1, duplicated: 0, out_of_order: 0 };
+        let orderly = StreamSummary { skipped: 0, delivered: 1, duplicated: 0, out_of_order: 0, expired: 0 };
         assert_eq!(summaries[0], (1, orderly));
         // Two before the first were expected and never came; 8 never came; 4 came too early to be judged.
-        assert_eq!(summaries[1], (9, StreamSummary { skipped: 3, delivered: 5, duplicated: 3, out_of_order: 1 }));
+        let disorderly = StreamSummary { skipped: 3, delivered: 5, duplicated: 3, out_of_order: 1, expired: 0 };
+        assert_eq!(summaries[1], (9, disorderly));
     }
 
     #[test]
     fn numbers_wrap_around() {
         let (arrivals, totals) = play(&[u32::MAX - 1, u32::MAX, 0, 2, 1, u32::MAX]);
         assert_eq!(arrivals[2], Arrival::InOrder);
-        assert_eq!(totals, Totals { delivered: 5, lost: 0, duplicated: 1, out_of_order: 1, stale: 0 });
+        assert_eq!(totals, Totals { delivered: 5, duplicated: 1, out_of_order: 1, ..Totals::default() });
     }
 
     #[test]
     fn what_was_expected_before_the_first_is_lost_until_it_comes() {
         let mut receipts = Receipts::new();
         receipts.record(1, 3);
-        receipts.expect_before(1, 10);
-        receipts.expect_before(2, 10);
-        assert_eq!(receipts.totals().lost, 3, "a sender's numbers start at 0");
+        receipts.expect_from(1, 0);
+        receipts.expect_from(1, 2);
+        receipts.expect_from(2, 10);
+        assert_eq!(receipts.totals().lost, 3);
         assert_eq!(receipts.record(1, 1), Arrival::OutOfOrder);
         assert_eq!(receipts.record(1, 1), Arrival::Duplicated);
-        assert_eq!(receipts.totals(), Totals { delivered: 2, lost: 2, duplicated: 1, out_of_order: 1, stale: 0 });
+        assert_eq!(
+            receipts.totals(),
+            Totals { delivered: 2, lost: 2, duplicated: 1, out_of_order: 1, ..Totals::default() }
+        );
+    }
+
+    #[test]
+    fn a_divided_stream_may_begin_in_the_middle_and_has_no_order() {
+        let mut receipts = Receipts::new();
+        let arrivals = [2, 6, 0, 4, 1, 2].map(|number| receipts.record_divided(1, number));
+        use Arrival::{AfterGap, Duplicated, First, OutOfOrder};
+        assert_eq!(arrivals, [First, AfterGap(3), OutOfOrder, OutOfOrder, OutOfOrder, Duplicated]);
+        assert_eq!(receipts.totals(), Totals { delivered: 5, lost: 2, duplicated: 1, ..Totals::default() });
+        let (_, stream) = receipts.iter().next().unwrap();
+        assert_eq!((stream.skipped, stream.delivered, stream.out_of_order), (0, 5, 0));
+    }
+
+    #[test]
+    fn what_has_expired_is_not_lost_unless_it_comes_after_all() {
+        let mut receipts = Receipts::new();
+        [0, 5].iter().for_each(|number| {
+            receipts.record(1, *number);
+        });
+        receipts.expire(1, 3);
+        assert_eq!(receipts.totals(), Totals { delivered: 2, lost: 1, expired: 3, ..Totals::default() });
+        receipts.expire(1, 3);
+        assert_eq!((receipts.totals().lost, receipts.totals().expired), (0, 4), "no more than are missing");
+        receipts.expire(2, 3);
+        receipts.record(1, 4);
+        assert_eq!((receipts.totals().lost, receipts.totals().expired), (0, 3), "one has come");
+        receipts.record(1, 9);
+        receipts.record(1, 7);
+        assert_eq!((receipts.totals().lost, receipts.totals().expired), (2, 3), "one that was lost has come");
+        assert_eq!(receipts.iter().find(|(key, _)| *key == 1).unwrap().1.expired, 3);
     }
 
     #[test]

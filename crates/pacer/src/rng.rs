@@ -45,7 +45,7 @@ pub fn mix(value: u64) -> u64 {
 }
 
 /// 2^64 divided by the golden ratio: its multiples are spread as evenly as possible modulo 2^64.
-pub(crate) const GOLDEN_GAMMA: u64 = 0x9E37_79B9_7F4A_7C15;
+pub const GOLDEN_GAMMA: u64 = 0x9E37_79B9_7F4A_7C15;
 
 #[cfg(test)]
 mod tests {

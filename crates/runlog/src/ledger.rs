@@ -47,6 +47,9 @@ pub enum LedgerEntry {
         duplicated: u64,
         /// Messages overtaken by a later one.
         out_of_order: u64,
+        /// Messages that never came and whose time was over (MQTT 5.0, Message Expiry Interval).
+        #[serde(default)]
+        expired: u64,
         /// The shared subscription that the receivers have in common: together they get each message once.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         shared: Option<String>,

@@ -72,7 +72,10 @@ pub use ledger::LedgerEntry;
 pub use meta::{HostManifest, Meta, ProcessManifest};
 pub use name::{ClockOffset, Context, Role};
 pub use read::{Format, Run, discover};
-pub use summary::{CollectSummary, FloorSummary, LoadSummary, Percentiles, ProbeSummary, Summary};
+pub use summary::{
+    CapacitySummary, CollectSummary, FloorSummary, LoadSummary, Percentiles, ProbeSummary, StretchSummary, Summary,
+    TrialSummary,
+};
 pub use write::RunDir;
 
 /// The git commit that the tools were built from, when the build was told (`GIT_COMMIT=... cargo build`).

@@ -153,8 +153,85 @@ pub struct LoadSummary {
     pub warnings: Vec<String>,
     /// Length of the warm-up, whose messages are not counted here, s.
     pub warm_up_s: f64,
+    /// Steps of the ramp and reconnect storms, one by one.
+    pub stretches: Vec<StretchSummary>,
     /// The roles of a scenario, one by one.
     pub roles: Vec<LoadSummary>,
+}
+
+/// A part of a run that is about connections and told by itself: a step of the ramp, or a reconnect storm.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct StretchSummary {
+    /// `step-1`, `storm-2`.
+    pub name: String,
+    /// Of a step: clients that should be connected at its end; of a storm: clients that left.
+    pub clients: u64,
+    /// From the start of the run to its begin, s.
+    pub begin_s: f64,
+    /// Its length, a step's hold included, s.
+    pub length_s: f64,
+    /// From its begin until all its clients were ready or had failed, s; absent where it ended before.
+    pub settled_s: Option<f64>,
+    /// Connections that lived at its end.
+    pub connected: u64,
+    /// CONNACKs with code 0.
+    pub succeeded: u64,
+    /// Attempts that ended otherwise, repeated or not.
+    pub failed: u64,
+    /// Connections that ended before they were meant to.
+    pub disconnected: u64,
+    /// Successes per second until all were ready.
+    pub rate_per_s: Option<f64>,
+    /// From the beginning of the TCP connect to the CONNACK, us.
+    pub connack_us: Percentiles,
+}
+
+/// `capacity.json` of `loadgen --find-capacity`: a search for the highest rate at which stated bounds hold.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct CapacitySummary {
+    /// The bounds, as they were stated.
+    pub bounds: String,
+    /// Whether both ends of the interval have been confirmed.
+    pub settled: bool,
+    /// The highest offered rate at which the bounds held, messages per second; absent where they never did.
+    pub good_per_s: Option<f64>,
+    /// The lowest offered rate at which they did not; absent where they always held.
+    pub bad_per_s: Option<f64>,
+    /// How sure it is that the rate at which the bounds hold half the time lies between the two; absent where the search has
+    /// not settled.
+    pub confidence: Option<f64>,
+    /// At the bad rate the generator was the limit: what the broker can do is unknown beyond the good rate.
+    pub generator_limited: bool,
+    /// Every trial, in the order in which they were made.
+    pub trials: Vec<TrialSummary>,
+}
+
+/// One trial of a search for capacity.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct TrialSummary {
+    /// Offered rate by the plan, messages per second.
+    pub rate_per_s: f64,
+    /// `search` for the interval, or `confirm` its ends.
+    pub purpose: String,
+    /// Whether all bounds held.
+    pub good: bool,
+    /// Why not; one sentence each.
+    pub reasons: Vec<String>,
+    /// The generator may have been the limit.
+    pub generator_limited: bool,
+    /// Messages that the plan had due.
+    pub offered: u64,
+    /// Messages encoded and given to a connection.
+    pub attempted: u64,
+    /// Messages received, each once, where something was subscribed to.
+    pub delivered: Option<u64>,
+    /// 99th percentile of the latency that the bounds are about (end-to-end, or to the last acknowledgement), us.
+    pub p99_us: Option<f64>,
+    /// 99th percentile of the send lag, us.
+    pub send_lag_p99_us: Option<f64>,
 }
 
 /// The connection phase of a load.
@@ -215,8 +292,10 @@ pub struct ReceiveSummary {
     pub delivered: u64,
     /// Bytes of their payloads.
     pub bytes: u64,
-    /// Gaps in the senders' sequences.
+    /// Gaps in the senders' sequences, without what has expired.
     pub lost: u64,
+    /// Missing messages whose time was over when a later one of their sender came (MQTT 5.0, Message Expiry Interval).
+    pub expired: u64,
     /// Messages that came again.
     pub duplicated: u64,
     /// Messages that came after a later one of the same sender.

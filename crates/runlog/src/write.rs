@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::columns::{self, Column};
 use crate::hlog::LatencyLog;
-use crate::{Error, Event, LedgerEntry, Meta, Result, Role, clock, ledger, name};
+use crate::{CapacitySummary, Error, Event, LedgerEntry, Meta, Result, Role, clock, ledger, name};
 
 pub(crate) const META: &str = "meta.json";
 pub(crate) const GUIDE_META: &str = "meta.txt";
@@ -25,6 +25,8 @@ pub(crate) const THREADS: &str = "threads.csv";
 pub(crate) const EVENTS: &str = "events.jsonl";
 pub(crate) const LATENCY: &str = "latency.hlog";
 pub(crate) const SUMMARY: &str = "summary.json";
+/// Of a search for capacity.
+const CAPACITY: &str = "capacity.json";
 pub(crate) const PLAN: &str = "plan.json";
 pub(crate) const CLAIMS: &str = "claims.toml";
 /// A folder of this name holds what was set aside; see [`RunDir::set_aside`].
@@ -150,6 +152,14 @@ impl RunDir {
     /// The disk does not take it.
     pub fn write_summary(&self, summary: &impl Serialize) -> Result<()> {
         self.write_json(SUMMARY, summary)
+    }
+
+    /// Writes `capacity.json`, at the end of a search whose trials are run directories beneath this one.
+    ///
+    /// # Errors
+    /// The disk does not take it.
+    pub fn write_capacity(&self, summary: &CapacitySummary) -> Result<()> {
+        self.write_json(CAPACITY, summary)
     }
 
     /// Writes `ledger.jsonl`, at the end of a run.

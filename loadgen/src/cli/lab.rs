@@ -35,4 +35,27 @@ pub(crate) struct LabArgs {
     /// timed: their senders' clocks are others.
     #[arg(long, value_name = "K/N", conflicts_with = "clients_file")]
     pub(crate) part: Option<Part>,
+    #[command(flatten)]
+    pub(crate) capacity: CapacityArgs,
+}
+
+/// The search for capacity.
+#[derive(Debug, Args)]
+pub(crate) struct CapacityArgs {
+    /// Find the highest rate of messages at which this holds, such as 'p99<5ms,lost==0,lag<1ms' (names as for --expect): trials
+    /// of --duration each (10s) raise the rate of all publishers from the given one until it breaks, and confirm the
+    /// interval that is left. With --run-dir, each trial records in a directory beneath it.
+    #[arg(long, value_name = "LIST", conflicts_with_all = ["expect", "share", "part", "preflight_only"])]
+    pub(crate) find_capacity: Option<Expectations>,
+    /// Distance of the ends of the interval, in percent of the lower one.
+    #[arg(long, value_name = "PERCENT", default_value_t = 5.0, requires = "find_capacity", value_parser = percent)]
+    pub(crate) capacity_precision: f64,
+    /// Trials that confirm each end: n of them leave a risk of 1 in 2^n that the end is wrong.
+    #[arg(long, value_name = "N", default_value_t = 5, requires = "find_capacity", value_parser = clap::value_parser!(u32).range(1..=30))]
+    pub(crate) capacity_trials: u32,
+}
+
+fn percent(text: &str) -> Result<f64, String> {
+    let value = text.strip_suffix('%').unwrap_or(text).parse().ok();
+    value.filter(|value| (0.1..=100.0).contains(value)).ok_or_else(|| "give a percentage from 0.1 to 100".to_owned())
 }

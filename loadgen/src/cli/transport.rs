@@ -40,6 +40,6 @@ pub(crate) struct TransportArgs {
     #[arg(long, default_value_t = false, num_args = 0..=1, default_missing_value = "true", action = ArgAction::Set)]
     pub(crate) ws: bool,
     /// Path of the WebSocket.
-    #[arg(long, default_value = netloop::websocket::PATH)]
+    #[arg(long, default_value = netloop::websocket::PATH, value_parser = netloop::carrier::parse_ws_path)]
     pub(crate) ws_path: String,
 }

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use mqtt_wire::TopicFilter;
+use pacer::receipt::StreamSummary;
 use runlog::LedgerEntry;
 
 use super::Share;
@@ -119,13 +120,14 @@ impl Share {
         if !books.kept {
             return entries;
         }
-        let mut by_sender: BTreeMap<u32, [u64; 5]> = BTreeMap::new();
+        let mut by_sender: BTreeMap<u32, [u64; 6]> = BTreeMap::new();
         for (key, stream) in receipts.iter() {
             let sums = by_sender.entry(key as u32).or_default();
-            let values = [1, stream.skipped, stream.delivered, stream.duplicated, stream.out_of_order];
+            let StreamSummary { skipped, delivered, duplicated, out_of_order, expired } = stream;
+            let values = [1, skipped, delivered, duplicated, out_of_order, expired];
             sums.iter_mut().zip(values).for_each(|(sum, value)| *sum += value);
         }
-        for (sender, [receivers, skipped, delivered, duplicated, out_of_order]) in by_sender {
+        for (sender, [receivers, skipped, delivered, duplicated, out_of_order, expired]) in by_sender {
             let topic = books.topics.get(&sender).map(ToString::to_string).unwrap_or_default();
             let shared = books.shared.clone();
             let received = LedgerEntry::Received {
@@ -136,6 +138,7 @@ impl Share {
                 delivered,
                 duplicated,
                 out_of_order,
+                expired,
                 shared,
             };
             entries.push(received);

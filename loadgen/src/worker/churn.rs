@@ -1,7 +1,8 @@
-//! Churn: at a steady rate, clients chosen at random end their connection on purpose and come back at once.
+//! Clients that leave on purpose and come back: at a steady rate and chosen at random (churn), all at once (a storm), or each
+//! in turn (flapping).
 //!
 //! Open loop: the plan says when the next client leaves, however long the earlier ones take to return. It begins when all
-//! clients of the worker have had their outcome.
+//! clients of the run have had their outcome ([`Control::go_ns`](crate::control::Control::go_ns)).
 
 use std::os::fd::AsRawFd;
 
@@ -9,79 +10,162 @@ use mio::unix::SourceFd;
 use mqtt_wire::{Disconnect, Packet};
 use netloop::socket;
 use netloop::transport::Transport;
+use pacer::NS_PER_S;
+use pacer::agenda::Agenda;
 use pacer::rng::{Rng, mix};
 use pacer::schedule::Schedule;
 use runlog::clock::mono_ns;
 
-use super::Worker;
+use super::{Worker, spread};
 use crate::board::Board;
+use crate::cli::storm::Flap;
 use crate::client::{Absence, Stage};
 use crate::control::Phase;
 use crate::reason;
-use crate::settings::{Ending, Settings};
+use crate::settings::{Departures, Ending, Settings};
 
-/// One worker's part of the churn.
+/// One worker's part of the departures.
 #[derive(Debug)]
 pub(super) struct Churn {
-    /// Between two departures; `None`: nobody leaves.
-    interval_ns: Option<u64>,
-    schedule: Option<Schedule>,
+    departures: Option<Departures>,
+    /// Between two departures of churn.
+    interval_ns: u64,
+    /// Departures of churn are numbered by chance, those of flapping by client.
+    agenda: Agenda,
+    is_planned: bool,
     rng: Rng,
+    /// The storm that this worker has seen, and the client that leaves next in it.
+    storm_ns: u64,
+    leaver: u32,
     /// Connections that have gone silent: their sockets stay, so that nobody answers for them.
     silent: Vec<Transport>,
 }
 
 impl Churn {
     pub(super) fn new(settings: &Settings, worker: u32) -> Self {
-        let per_s = settings.churn.map_or(0.0, |churn| churn.per_s(settings.clients)) / settings.threads as f64;
+        let interval_ns = match settings.departures {
+            Some(Departures::Churn { per_s }) => ((1e9 * settings.threads as f64 / per_s) as u64).max(1),
+            _ => 0,
+        };
         Self {
-            interval_ns: (per_s > 0.0).then(|| ((1e9 / per_s) as u64).max(1)),
-            schedule: None,
+            departures: settings.departures,
+            interval_ns,
+            agenda: Agenda::new(),
+            is_planned: false,
             rng: Rng::new(mix(settings.seed ^ mix(u64::from(worker) << 32 | 0xC4))),
+            storm_ns: 0,
+            leaver: u32::MAX,
             silent: Vec::new(),
         }
     }
 
     /// Whether clients leave and come back.
     pub(super) fn is_on(&self) -> bool {
-        self.interval_ns.is_some()
+        self.departures.is_some()
     }
 
     /// When the next client leaves.
     pub(super) fn next_ns(&self) -> Option<u64> {
-        self.schedule.as_ref().map(Schedule::next_due_ns)
+        if self.leaver == u32::MAX { self.agenda.next_due_ns() } else { Some(0) }
     }
 }
 
 impl Worker {
     /// Lets those leave whose time has come.
     pub(super) fn churn(&mut self, board: &mut Board) {
-        let Some(interval_ns) = self.churn.interval_ns.filter(|_| self.control.phase() == Phase::Run) else { return };
+        let Some(departures) = self.churn.departures.filter(|_| self.control.phase() == Phase::Run) else { return };
+        if self.control.is_calm() {
+            self.churn.agenda = Agenda::new();
+            return;
+        }
+        let Some(go_ns) = self.control.go_ns() else { return };
         let now_ns = mono_ns();
-        if self.churn.schedule.is_none() {
-            if self.clients.iter().any(|client| !client.settled) {
-                return;
-            }
-            self.churn.schedule = Some(Schedule::every(now_ns + interval_ns, interval_ns));
+        if !self.churn.is_planned && now_ns >= go_ns {
+            self.churn.is_planned = true;
+            self.plan_departures(departures, go_ns);
+        }
+        if let Departures::Storm { .. } = departures {
+            return self.storm(board);
         }
         for _ in 0..LEAVERS_PER_TURN {
-            let Some(schedule) = &mut self.churn.schedule else { return };
-            if schedule.take_due(now_ns).is_none() {
-                return;
+            let Some(due) = self.churn.agenda.take_due(now_ns) else { return };
+            let leaver = match departures {
+                Departures::Flap(_) => Some(due.client),
+                _ => self.any_ready(),
+            };
+            if let Some(index) = leaver {
+                self.let_leave(index, board);
             }
-            self.let_one_leave(board);
         }
     }
 
-    fn let_one_leave(&mut self, board: &mut Board) {
+    fn plan_departures(&mut self, departures: Departures, go_ns: u64) {
+        match departures {
+            Departures::Churn { .. } => {
+                let interval_ns = self.churn.interval_ns;
+                self.churn.agenda.join(0, Schedule::every(go_ns + interval_ns, interval_ns));
+            }
+            Departures::Flap(Flap { up, down }) => {
+                let cycle_ns = (up + down).as_nanos() as u64;
+                for index in 0..self.clients.len() as u32 {
+                    let first_ns = go_ns + spread(self.share.global_index(index), cycle_ns);
+                    self.churn.agenda.join(index, Schedule::every(first_ns, cycle_ns));
+                }
+            }
+            Departures::Storm { .. } => {}
+        }
+    }
+
+    /// Begins a storm when the reporter says so, and goes on with it.
+    fn storm(&mut self, board: &mut Board) {
+        let storm_ns = self.control.storm_ns();
+        if storm_ns != self.churn.storm_ns {
+            (self.churn.storm_ns, self.churn.leaver) = (storm_ns, 0);
+        }
+        if self.churn.leaver == u32::MAX {
+            return;
+        }
+        let clients = self.clients.len() as u32;
+        let end = clients.min(self.churn.leaver + STORM_LEAVERS_PER_TURN);
+        for index in self.churn.leaver..end {
+            self.let_leave(index, board);
+        }
+        self.churn.leaver = end;
+        if end == clients {
+            self.churn.leaver = u32::MAX;
+            board.tally.storms += 1;
+        }
+    }
+
+    /// One of those that are ready, by chance. Where hardly anybody is, there is nobody to leave.
+    fn any_ready(&mut self) -> Option<u32> {
         let clients = self.clients.len() as u64;
-        // Most are ready; where hardly anybody is, there is nobody to leave.
         let mut chosen = (0..TRIES).map(|_| self.churn.rng.below(clients) as u32);
-        let Some(index) = chosen.find(|index| self.clients[*index as usize].stage == Stage::Ready) else { return };
-        self.clients[index as usize].absence = Absence::Left;
+        chosen.find(|index| self.clients[*index as usize].stage == Stage::Ready)
+    }
+
+    /// Lets a client leave that is ready.
+    fn let_leave(&mut self, index: u32, board: &mut Board) {
+        let client = &mut self.clients[index as usize];
+        if client.stage != Stage::Ready {
+            return;
+        }
+        client.absence = Absence::Left;
         board.tally.churned += 1;
         self.leave(index, board);
         self.give_up_broken(board);
+    }
+
+    /// When a client that has left on purpose connects again.
+    pub(super) fn returns_at_ns(&self, index: u32, now_ns: u64) -> u64 {
+        match self.churn.departures {
+            Some(Departures::Storm { back_per_s: Some(per_s), .. }) => {
+                let turn_ns = u64::from(self.share.global_index(index)) * NS_PER_S / u64::from(per_s);
+                now_ns.max(self.churn.storm_ns + turn_ns)
+            }
+            Some(Departures::Flap(Flap { down, .. })) => now_ns + down.as_nanos() as u64,
+            _ => now_ns,
+        }
     }
 
     /// Ends a connection in the way that was asked for. After DISCONNECT, the server closes.
@@ -131,5 +215,7 @@ impl Worker {
 const LEAVE_GRACE_NS: u64 = 1_000_000_000;
 /// Clients that leave between two looks at the sockets.
 const LEAVERS_PER_TURN: u32 = 64;
+/// The same in a storm, where they are to leave at once.
+const STORM_LEAVERS_PER_TURN: u32 = 1_024;
 /// Random choices of one that is ready.
 const TRIES: usize = 8;

@@ -15,10 +15,10 @@ use netloop::transport::Transport;
 use runlog::clock::mono_ns;
 
 use super::publishing::Allowance;
-use super::{Share, Worker, settle, to_ms};
+use super::{Share, Worker, settle, spread, to_ms};
 use crate::board::Board;
 use crate::client::{Absence, Client, Stage};
-use crate::control::Phase;
+use crate::control::{Admission, Phase};
 use crate::identity::Identity;
 use crate::naming::{self, Variables};
 use crate::reason;
@@ -26,7 +26,6 @@ use crate::settings::{RoleSettings, SubSettings};
 
 /// The worker's part of the connection plan.
 pub(super) struct Ramp {
-    start_ns: u64,
     /// The client that connects next.
     next: u32,
     /// Source pairs, one plan per target.
@@ -38,8 +37,8 @@ pub(super) struct Ramp {
 }
 
 impl Ramp {
-    pub(super) fn new(start_ns: u64, sources: Vec<SourcePlan>) -> Self {
-        Self { start_ns, next: 0, sources, comebacks: BinaryHeap::new(), misses: HashMap::new() }
+    pub(super) fn new(sources: Vec<SourcePlan>) -> Self {
+        Self { next: 0, sources, comebacks: BinaryHeap::new(), misses: HashMap::new() }
     }
 
     pub(super) fn skipped_ports(&self) -> u64 {
@@ -61,7 +60,8 @@ impl Worker {
             return None;
         }
         let index = self.share.global_index(self.connecting.next);
-        Some(self.connecting.start_ns + self.settings.connect_after_ns(index))
+        let Admission { first, limit, begin_ns } = self.control.admission();
+        (index < limit).then(|| begin_ns + self.settings.connect_after_ns(index - first))
     }
 
     /// Begins the connections that are due, as many as fit a turn.
@@ -130,9 +130,11 @@ impl Worker {
             return false;
         }
         self.connecting.misses.insert(index, misses);
-        let left = was_ready && absence == Absence::Left;
-        let wait_ns = if left { 0 } else { (COMEBACK_NS_MIN << misses.min(6)).min(COMEBACK_NS_MAX) };
-        let due_ns = mono_ns() + wait_ns;
+        let now_ns = mono_ns();
+        let due_ns = match was_ready && absence == Absence::Left {
+            true => self.returns_at_ns(index, now_ns),
+            false => now_ns + (COMEBACK_NS_MIN << misses.min(6)).min(COMEBACK_NS_MAX),
+        };
         self.connecting.comebacks.push(Reverse((due_ns, index)));
         board.tally.returning += 1;
         true
@@ -328,15 +330,17 @@ impl Share {
         board.tally.connected += 1;
         board.series.connack.record(now_ns.saturating_sub(client.since_ns));
         match &settings.role {
-            RoleSettings::Conn => self.on_ready(client, now_ns, board),
+            RoleSettings::Conn => self.on_ready(client, index, now_ns, board),
             // The server has kept the subscriptions.
-            RoleSettings::Sub(_) if client.settled && connack.session_present => self.on_ready(client, now_ns, board),
+            RoleSettings::Sub(_) if client.settled && connack.session_present => {
+                self.on_ready(client, index, now_ns, board);
+            }
             RoleSettings::Sub(sub) => {
                 client.stage = Stage::Subscribing;
                 self.encode_subscribe(sub, client, index).map_err(|error| error.to_string())?;
             }
             RoleSettings::Pub(publish) => {
-                self.on_ready(client, now_ns, board);
+                self.on_ready(client, index, now_ns, board);
                 let window_max = publish.window.min(receive_max);
                 self.become_publisher(client, index, publish, Allowance { window_max, alias_max }, now_ns);
             }
@@ -381,14 +385,19 @@ impl Share {
         if !client.settled {
             self.note_subscription(client, index, now_ns);
         }
-        self.on_ready(client, now_ns, board);
+        self.on_ready(client, index, now_ns, board);
         Ok(())
     }
 
-    fn on_ready(&mut self, client: &mut Client, now_ns: u64, board: &mut Board) {
+    fn on_ready(&mut self, client: &mut Client, index: u32, now_ns: u64, board: &mut Board) {
         client.stage = Stage::Ready;
         client.since_ns = now_ns;
         self.open -= 1;
+        if self.settings.keep_alive_spread {
+            // As if it had been silent for a while already: it keeps this place among the others from ping to ping.
+            let silent_ms = spread(self.global_index(index), u64::from(keep_alive_ms(client.keep_alive_s))) as u32;
+            client.sent_at_ms = to_ms(now_ns).wrapping_sub(silent_ms);
+        }
         match std::mem::take(&mut client.absence) {
             Absence::None => {}
             Absence::Lost => board.tally.recovered += 1,

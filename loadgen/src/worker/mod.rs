@@ -25,6 +25,7 @@ use netloop::wheel::TimerWheel;
 use nix::time::{ClockId, clock_gettime};
 use pacer::agenda::Agenda;
 use pacer::receipt::Receipts;
+use pacer::rng::GOLDEN_GAMMA;
 use runlog::clock::mono_ns;
 
 use crate::board::{Board, Ending, Tally};
@@ -123,7 +124,7 @@ impl Worker {
             books: books::Books::new(&settings),
         };
         let worker = Self {
-            connecting: connecting::Ramp::new(start_ns, sources),
+            connecting: connecting::Ramp::new(sources),
             closing: closing::Closing::default(),
             churn: churn::Churn::new(&settings, index),
             repeated_at_ns: 0,
@@ -363,6 +364,7 @@ impl Worker {
         // Parts of a shared subscription's stream that other workers have look like gaps.
         let whole = self.settings.threads == 1 || !self.settings.subscribing().is_some_and(SubSettings::is_shared);
         tally.lost = if whole { receipts.lost } else { 0 };
+        tally.expired = receipts.expired;
         tally.duplicated = receipts.duplicated + receipts.stale;
         tally.out_of_order = receipts.out_of_order;
         tally.skipped_ports = self.connecting.skipped_ports();
@@ -450,6 +452,13 @@ fn settle(client: &mut Client, tally: &mut Tally) {
     }
     tally.settled += 1;
     tally.settled_at_ns = mono_ns();
+}
+
+/// The client's place in an interval: the places of any number of clients are spread evenly over it.
+fn spread(global_index: u32, interval: u64) -> u64 {
+    // Multiples of the golden ratio; see `pacer::rng`.
+    let share = u64::from(global_index).wrapping_mul(GOLDEN_GAMMA);
+    ((u128::from(share) * u128::from(interval)) >> 64) as u64
 }
 
 /// Milliseconds of a `CLOCK_MONOTONIC` time, wrapping after 49 days.

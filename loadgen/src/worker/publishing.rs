@@ -17,6 +17,7 @@ use crate::content::Message;
 use crate::control::{Control, Phase};
 use crate::naming::{self, Variables};
 use crate::reason;
+use crate::scenario::paced_ns;
 use crate::settings::PubSettings;
 
 /// What a server allows a publisher.
@@ -144,7 +145,8 @@ impl Share {
         for (at, (lane, wanted)) in publisher.lanes.iter_mut().zip(&publish.lanes).enumerate() {
             // Each topic has a chance of its own.
             let seed = settings.seed ^ at as u64;
-            lane.cursor = publish.pacing.schedule(start_ns, wanted.interval_ns, global_index, seed);
+            let interval_ns = paced_ns(wanted.interval_ns, self.control.pace);
+            lane.cursor = publish.pacing.schedule(start_ns, interval_ns, global_index, seed);
         }
         if publish.pacing == Pacing::FlatOut {
             // Of its plan the agenda knows the beginning.

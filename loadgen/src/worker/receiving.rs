@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use mqtt_wire::{Ack, AckKind, Frame, Packet, Publish, QoS};
+use mqtt_wire::{Ack, AckKind, Frame, Packet, Property, Publish, QoS};
 use netloop::buffer::Input;
 use pacer::receipt::{Arrival, Receipts};
 use pacer::stamp::{Reading, Stamp};
@@ -149,8 +149,8 @@ impl Share {
         let sub = self.settings.subscribing();
         let headers = sub.map_or(&[][..], |sub| &sub.headers);
         // The messages of a shared subscription are divided among the clients: they have one account.
-        let account =
-            if sub.is_some_and(SubSettings::is_shared) { u64::from(u32::MAX) } else { u64::from(index) } << 32;
+        let is_shared = sub.is_some_and(SubSettings::is_shared);
+        let account = if is_shared { u64::from(u32::MAX) } else { u64::from(index) } << 32;
         let Some((found, body)) = content::split_headers(headers, publish.payload) else {
             board.tally.unstamped += 1;
             return;
@@ -167,7 +167,11 @@ impl Share {
                 let mut topic = DefaultHasher::new();
                 publish.topic.hash(&mut topic);
                 let key = account | topic.finish() & u64::from(u32::MAX);
-                self.receipts.record(key, found.counter.unwrap_or_default() as u32);
+                let counter = found.counter.unwrap_or_default() as u32;
+                match is_shared {
+                    true => self.receipts.record_divided(key, counter),
+                    false => self.receipts.record(key, counter),
+                };
                 latency_ms.into_iter().for_each(|ms| board.series.latency.record(ms * 1_000_000));
                 return;
             }
@@ -182,14 +186,18 @@ impl Share {
             }
         };
         let key = account | u64::from(stamp.sender);
-        let arrival = self.receipts.record(key, stamp.sequence);
+        let arrival = match is_shared {
+            true => self.receipts.record_divided(key, stamp.sequence),
+            false => self.receipts.record(key, stamp.sequence),
+        };
         if arrival == Arrival::First {
             self.books.heard(stamp.sender, publish.topic);
         }
         if self.settings.part.is_some_and(|part| !part.is_of_this_host(stamp.sender)) {
             return;
         }
-        self.heads.see(key, &stamp, arrival, client.since_ns, &mut self.receipts);
+        let expiry_s = expiry_s(publish);
+        self.heads.see(key, &stamp, expiry_s, arrival, client.since_ns, &mut self.receipts);
         if matches!(arrival, Arrival::Duplicated | Arrival::Stale) {
             return;
         }
@@ -241,44 +249,92 @@ impl Share {
     }
 }
 
-/// Streams that began with another number than 0.
+/// Streams that began with another number than 0, and streams of messages that expire.
 ///
 /// If the publisher was at work before the subscriber was, the numbers before the first one seen were never for it. If
 /// not, they are lost. The second message of the stream tells: it shows how far apart the sender's messages are, and so
 /// how many of them were due after the subscription was confirmed.
+///
+/// A message with a Message Expiry Interval (MQTT 5.0, 3.3.2.3.3) says how much of its time is left. What was due so much
+/// earlier, and has not come before it, had no time left when it came: it has expired, and is not lost. The interval has whole
+/// seconds, so one second counts for the benefit of the server. Messages that are missing after the last one of their sender
+/// have nothing that could tell of them.
 #[derive(Debug, Default)]
 pub(super) struct Heads {
-    undecided: HashMap<u64, Stamp>,
+    undecided: HashMap<u64, (Stamp, Option<u32>)>,
+    /// Of streams of messages that expire: number and due time of the latest message.
+    expiring: HashMap<u64, (u32, u64)>,
 }
 
 impl Heads {
-    fn see(&mut self, key: u64, stamp: &Stamp, arrival: Arrival, ready_ns: u64, receipts: &mut Receipts) {
+    fn see(
+        &mut self,
+        key: u64,
+        stamp: &Stamp,
+        expiry_s: Option<u32>,
+        arrival: Arrival,
+        ready_ns: u64,
+        receipts: &mut Receipts,
+    ) {
         match arrival {
             Arrival::First if stamp.sequence > 0 && stamp.due_ns > ready_ns => {
-                self.undecided.insert(key, *stamp);
+                self.undecided.insert(key, (*stamp, expiry_s));
             }
             Arrival::InOrder | Arrival::AfterGap(_) if !self.undecided.is_empty() => {
-                if let Some(first) = self.undecided.remove(&key) {
-                    receipts.expect_before(key, missing_before(&first, stamp, ready_ns));
+                if let Some((first, first_expiry_s)) = self.undecided.remove(&key) {
+                    let interval_ns = interval_ns((first.sequence, first.due_ns), (stamp.sequence, stamp.due_ns));
+                    let missing = missing_before(&first, interval_ns, ready_ns);
+                    receipts.expect_from(key, first.sequence - missing);
+                    if let Some(expiry_s) = first_expiry_s {
+                        receipts.expire(key, expired(missing.into(), interval_ns, expiry_s));
+                    }
                 }
             }
             _ => {}
+        }
+        // Mosquitto leaves the interval out where nothing is left of the last second.
+        let had_one = !self.expiring.is_empty() && self.expiring.contains_key(&key);
+        let Some(expiry_s) = expiry_s.or(had_one.then_some(0)) else { return };
+        let latest = (stamp.sequence, stamp.due_ns);
+        if let (Arrival::AfterGap(missing), Some(before)) = (arrival, self.expiring.get(&key)) {
+            receipts.expire(key, expired(missing, interval_ns(*before, latest), expiry_s));
+        }
+        if matches!(arrival, Arrival::First | Arrival::InOrder | Arrival::AfterGap(_)) {
+            self.expiring.insert(key, latest);
         }
     }
 
     /// A stream of a single message: whatever came before it is missing.
     pub(super) fn finish(&mut self, receipts: &mut Receipts) {
-        for (key, first) in self.undecided.drain() {
-            receipts.expect_before(key, first.sequence);
+        for (key, _) in self.undecided.drain() {
+            receipts.expect_from(key, 0);
         }
     }
 }
 
-fn missing_before(first: &Stamp, second: &Stamp, ready_ns: u64) -> u32 {
-    let messages = u64::from(second.sequence.wrapping_sub(first.sequence).max(1));
-    let interval_ns = (second.due_ns.saturating_sub(first.due_ns) / messages).max(1);
+/// What is left of a message's time, where it has any: whole seconds.
+fn expiry_s(publish: &Publish) -> Option<u32> {
+    publish.properties.iter().find_map(|property| match property {
+        Property::MessageExpiryInterval(seconds) => Some(seconds),
+        _ => None,
+    })
+}
+
+/// Between two messages of a sender, from number and due time of one that it sent before and of one that it sent later.
+fn interval_ns(before: (u32, u64), after: (u32, u64)) -> u64 {
+    let messages = u64::from(after.0.wrapping_sub(before.0).max(1));
+    (after.1.saturating_sub(before.1) / messages).max(1)
+}
+
+fn missing_before(first: &Stamp, interval_ns: u64, ready_ns: u64) -> u32 {
     let due_since_ready = first.due_ns.saturating_sub(ready_ns) / interval_ns;
     u32::try_from(due_since_ready).unwrap_or(u32::MAX).min(first.sequence)
+}
+
+/// How many of the messages missing just before one that came had expired when it came with so much of its time left.
+fn expired(missing: u64, interval_ns: u64, left_s: u32) -> u64 {
+    let earlier_ns = u64::from(left_s.saturating_sub(1)) * 1_000_000_000;
+    missing.saturating_sub(earlier_ns / interval_ns)
 }
 
 /// The largest packet that MQTT can express: a load tool takes what the broker sends.
@@ -295,7 +351,7 @@ mod tests {
         for (sequence, due_ns) in arrivals {
             let stamp = Stamp { sender: 1, sequence: *sequence, due_ns: *due_ns };
             let arrival = receipts.record(1, *sequence);
-            heads.see(1, &stamp, arrival, ready_ns, &mut receipts);
+            heads.see(1, &stamp, None, arrival, ready_ns, &mut receipts);
         }
         heads.finish(&mut receipts);
         receipts.totals().lost
@@ -309,5 +365,27 @@ mod tests {
         assert_eq!(lost(1_000, &[(30, 1_350), (31, 1_450)]), 3, "three others were");
         assert_eq!(lost(0, &[(2, 300)]), 2, "a single message of a stream");
         assert_eq!(lost(0, &[(0, 100), (1, 200)]), 0);
+    }
+
+    /// Lost and expired of a sender of 10 messages a second; each arrival with its number and the seconds that it has left.
+    fn expiring(arrivals: &[(u32, u32)]) -> (u64, u64) {
+        let (mut heads, mut receipts) = (Heads::default(), Receipts::new());
+        for (sequence, left_s) in arrivals {
+            let stamp = Stamp { sender: 1, sequence: *sequence, due_ns: u64::from(*sequence) * 100_000_000 };
+            let arrival = receipts.record(1, *sequence);
+            let left_s = Some(*left_s).filter(|left_s| *left_s > 0);
+            heads.see(1, &stamp, left_s, arrival, 0, &mut receipts);
+        }
+        (receipts.totals().lost, receipts.totals().expired)
+    }
+
+    #[test]
+    fn what_is_missing_has_expired_only_if_its_time_was_over() {
+        assert_eq!(expiring(&[(0, 60), (50, 60)]), (49, 0), "each had most of a minute left");
+        assert_eq!(expiring(&[(0, 3), (50, 1)]), (0, 49), "the one that came had hardly any time left itself");
+        assert_eq!(expiring(&[(0, 1), (50, 0)]), (0, 49), "that one was not told of its last second");
+        assert_eq!(expiring(&[(0, 3), (50, 3)]), (20, 29), "those of the last two seconds were still to come");
+        // 5 s before the subscriber's first message, which tells of the time left as well.
+        assert_eq!(expiring(&[(50, 3), (51, 3)]), (20, 30));
     }
 }

@@ -113,7 +113,7 @@ fn shared_subscriptions_divide_the_messages_and_account_for_them_together() {
     let Some(broker) = Mosquitto::start() else { return };
     let (sub, _) =
         exchange(&broker, "-c 4 -q 1 -t $share/g/share/# --threads 1", "-c 3 -q 1 -t share/%i -I 3 -s 64", 200, 1);
-    assert_eq!(sub.summary.receive.unwrap().out_of_order, 0);
+    assert_eq!(sub.summary.receive.unwrap().out_of_order, 0, "order among several receivers is not judged");
 }
 
 #[test]

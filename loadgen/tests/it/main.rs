@@ -4,14 +4,20 @@
 mod bad_network;
 /// mqtt-bench's runs and its result line.
 mod bench;
+/// The search for the highest rate at which bounds hold.
+mod capacity;
 /// What packets carry: payloads, headers, templates, properties, credentials; repeated messages.
 mod contents;
 /// Counts at every QoS and protocol version against Mosquitto, to the last message.
 mod exchange;
+/// Messages whose time is over before they can be delivered.
+mod expiry;
 /// What must go wrong clearly: nobody there, broker killed, signals, bad flags, limits.
 mod failures;
 /// The command lines of the published guide, against our broker and Mosquitto.
 mod guide;
+/// What Prometheus scrapes.
+mod metrics;
 /// Planned against recorded times of sending.
 mod pacing;
 /// Roles mixed in one process, from a file.

@@ -6,6 +6,7 @@ use tempfile::TempDir;
 use crate::support::{Loadgen, Ours, run, text_of};
 
 const MIXED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/scenarios/mixed.toml");
+const RECONNECTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/scenarios/reconnects.toml");
 
 #[test]
 fn the_shipped_scenario_runs_and_every_role_is_accounted_for() {
@@ -56,6 +57,33 @@ fn the_shipped_scenario_runs_and_every_role_is_accounted_for() {
 }
 
 #[test]
+fn roles_come_and_go_beside_steady_traffic() {
+    let broker = Ours::start();
+    let text = std::fs::read_to_string(RECONNECTS).unwrap();
+    let text = text.replace("storm = \"8s\"", "storm = \"800ms\"").replace("begin = \"2s\"", "begin = \"100ms\"");
+    let text = text.replace("end = \"28s\"", "end = \"2s\"").replace("flap = \"3s,1s\"", "flap = \"300ms,100ms\"");
+    let dir = TempDir::new().unwrap();
+    let file = dir.path().join("reconnects.toml");
+    std::fs::write(&file, text).unwrap();
+    let line = format!("run {} -h 127.0.0.1 -p {} --duration 3s", file.display(), broker.addr.port());
+    let end = Loadgen::line(&line).finish();
+    assert_eq!(end.code, Some(0), "{}", end.output);
+    let role = |name: &str| end.summary.roles.iter().find(|role| role.name == name).unwrap();
+    let counts = |name: &str| (role(name).connect.churned, role(name).disconnected.total);
+    let storms = &role("meters").stretches;
+    // At 0.9 and 1.7 s; the next one would come after the role's end. A slow machine may get to the first one only.
+    assert!((1..=2).contains(&storms.len()), "{storms:?}");
+    assert_eq!(counts("meters"), (storms.iter().map(|storm| storm.clients).sum(), 0));
+    assert!(storms[0].clients == 200, "{storms:?}");
+    let most = (15.0 * (end.summary.elapsed_s + 1.0)) as u64;
+    assert!((1..=most).contains(&counts("phones").0), "5 % of 300 in each second: {:?}", counts("phones"));
+    assert!(counts("bad radio").0 >= 20, "{:?}", counts("bad radio"));
+    assert_eq!(role("alarms").connect.churned, 0);
+    let events = end.events();
+    assert!(events.iter().any(|event| event.name == "storm-1" && event.detail["role"] == "meters"), "{events:?}");
+}
+
+#[test]
 fn mistakes_are_told_with_file_line_and_key() {
     let dir = TempDir::new().unwrap();
     let path = dir.path().join("wrong.toml");
@@ -70,7 +98,7 @@ fn mistakes_are_told_with_file_line_and_key() {
         ("[[role]]\nkind = \"conn\"\n[[role]]\nkind = \"conn\"", "another role has the name `conn`"),
         ("[[role]]\nkind = \"conn\"\nssl = \"maybe\"", ":3: invalid value 'maybe' for '--ssl"),
         ("[runs]\n[[role]]\nkind = \"conn\"", ":1: `runs` is not known here"),
-        ("[[role]]\nkind = \"conn\"\nbegin = \"1s\"", "only a role that publishes"),
+        ("[[role]]\nkind = \"conn\"\nbegin = \"1s\"", "of roles that publish, or whose clients come and go"),
         ("[[role]]\nkind = ", ":2:"),
         ("", "no [[role]]"),
     ] {

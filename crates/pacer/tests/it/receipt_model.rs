@@ -38,6 +38,7 @@ impl Naive {
         Totals {
             delivered,
             lost: expected - delivered,
+            expired: 0,
             duplicated: self.duplicated,
             out_of_order: self.out_of_order,
             stale: self.stale,
