@@ -3,6 +3,7 @@
 //! Warnings go to standard error with file and line, results to standard output or a file; the exit code is 0 only when
 //! everything that was asked for came out.
 
+use std::io::{ErrorKind, Write as _};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -230,14 +231,11 @@ fn run_summary(dirs: &[PathBuf], format: Format) -> Result<()> {
             }
         }
     }
-    print!(
-        "{}",
-        match format {
-            Format::Md => summary::markdown(&summaries),
-            Format::Csv => summary::csv(&summaries),
-            Format::Json => serde_json::to_string_pretty(&summaries)? + "\n",
-        }
-    );
+    show(&match format {
+        Format::Md => summary::markdown(&summaries),
+        Format::Csv => summary::csv(&summaries),
+        Format::Json => serde_json::to_string_pretty(&summaries)? + "\n",
+    })?;
     if failed > 0 {
         bail!("{failed} of {} runs could not be read; the others are above", failed + summaries.len());
     }
@@ -258,14 +256,11 @@ fn run_console(files: &[PathBuf], counters: &[String], format: Format) -> Result
             }
         }
     }
-    print!(
-        "{}",
-        match format {
-            Format::Md => console::markdown(&runs),
-            Format::Csv => console::csv(&runs),
-            Format::Json => serde_json::to_string_pretty(&runs)? + "\n",
-        }
-    );
+    show(&match format {
+        Format::Md => console::markdown(&runs),
+        Format::Csv => console::csv(&runs),
+        Format::Json => serde_json::to_string_pretty(&runs)? + "\n",
+    })?;
     if failed > 0 {
         bail!("{failed} of {} files could not be used; what the others hold is above", files.len());
     }
@@ -274,14 +269,11 @@ fn run_console(files: &[PathBuf], counters: &[String], format: Format) -> Result
 
 fn run_steady(dirs: &[PathBuf], format: Format) -> Result<()> {
     let courses = steady::courses(&discover(dirs)?)?;
-    print!(
-        "{}",
-        match format {
-            Format::Md => steady::markdown(&courses),
-            Format::Csv => steady::csv(&courses),
-            Format::Json => serde_json::to_string_pretty(&courses)? + "\n",
-        }
-    );
+    show(&match format {
+        Format::Md => steady::markdown(&courses),
+        Format::Csv => steady::csv(&courses),
+        Format::Json => serde_json::to_string_pretty(&courses)? + "\n",
+    })?;
     Ok(())
 }
 
@@ -291,14 +283,11 @@ fn run_audit(dirs: &[PathBuf], format: Format, against: &[PathBuf], fail_on: Opt
         files => files.iter().map(|file| ClaimsFile::read(file)).collect::<Result<_>>()?,
     };
     let audit = audit::examine(&Evidence::of(&discover(dirs)?), &published);
-    print!(
-        "{}",
-        match format {
-            Format::Md => audit::render::markdown(&audit),
-            Format::Csv => audit::render::csv(&audit),
-            Format::Json => serde_json::to_string_pretty(&audit)? + "\n",
-        }
-    );
+    show(&match format {
+        Format::Md => audit::render::markdown(&audit),
+        Format::Csv => audit::render::csv(&audit),
+        Format::Json => serde_json::to_string_pretty(&audit)? + "\n",
+    })?;
     if !audit.unread.is_empty() {
         bail!("{} runs could not be read whole: {}", audit.unread.len(), audit.unread.join("; "));
     }
@@ -318,14 +307,11 @@ fn run_audit(dirs: &[PathBuf], format: Format, against: &[PathBuf], fail_on: Opt
 fn run_claims(file: &Path, dirs: &[PathBuf], format: Format) -> Result<()> {
     let file = ClaimsFile::read(file)?;
     let judged = claims::judge(&file, &discover(dirs)?);
-    print!(
-        "{}",
-        match format {
-            Format::Md => claims::render::markdown(&file.title, &judged),
-            Format::Csv => claims::render::csv(&judged),
-            Format::Json => serde_json::to_string_pretty(&judged)? + "\n",
-        }
-    );
+    show(&match format {
+        Format::Md => claims::render::markdown(&file.title, &judged),
+        Format::Csv => claims::render::csv(&judged),
+        Format::Json => serde_json::to_string_pretty(&judged)? + "\n",
+    })?;
     Ok(())
 }
 
@@ -340,15 +326,12 @@ fn run_compare(dirs: &[PathBuf], matrix: bool, noise: &[PathBuf], metrics: &[Met
         _ => bail!("compare takes two directories, and {} were given; --matrix takes any number", dirs.len()),
     };
     warn(&warnings);
-    print!(
-        "{}",
-        match format {
-            Format::Md if matrix => compare::matrix(&comparisons),
-            Format::Md => compare::markdown(&comparisons),
-            Format::Csv => compare::csv(&comparisons),
-            Format::Json => serde_json::to_string_pretty(&comparisons)? + "\n",
-        }
-    );
+    show(&match format {
+        Format::Md if matrix => compare::matrix(&comparisons),
+        Format::Md => compare::markdown(&comparisons),
+        Format::Csv => compare::csv(&comparisons),
+        Format::Json => serde_json::to_string_pretty(&comparisons)? + "\n",
+    })?;
     Ok(())
 }
 
@@ -368,6 +351,14 @@ fn run_report(dir: &Path, options: &report::Options) -> Result<()> {
     }
     println!("{}\n{}", written.table, written.page.display());
     Ok(())
+}
+
+/// Writes a result to standard output. A reader that has seen enough, such as `head`, is no error.
+fn show(text: &str) -> Result<()> {
+    match std::io::stdout().lock().write_all(text.as_bytes()) {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        written => written.context("cannot write to standard output"),
+    }
 }
 
 /// The runs in the given directories; at least one.

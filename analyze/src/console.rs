@@ -15,6 +15,7 @@ use serde::Serialize;
 
 use crate::report::format::number;
 use crate::stats::changes::steady_load;
+use crate::stats::serial::INDEPENDENT_MIN;
 use crate::stats::{SerialMean, median};
 use crate::summary::Doubt;
 
@@ -175,6 +176,8 @@ impl Steady {
         let elapsed_s: u64 = part.iter().map(|point| point.dt_s).sum();
         let per_s = increase(part) / elapsed_s as f64;
         let mean = SerialMean::of(&part.iter().map(|point| point.per_s).collect::<Vec<_>>());
+        // Lines that all hang together, such as those of a ramp, have no interval.
+        let mean = mean.filter(|mean| mean.independent() >= INDEPENDENT_MIN);
         // The mean of the rates weighs lines, the figure weighs time: the interval is moved to the figure.
         let moved = |mean: SerialMean| {
             let by = if mean.mean == 0.0 { 1.0 } else { per_s / mean.mean };

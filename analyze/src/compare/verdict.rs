@@ -154,6 +154,9 @@ impl Row {
         if self.noise.is_some_and(|noise| percent.abs() <= noise.percent) {
             return (Kind::NoDifference, format!("no difference within noise: {percent:+.1} %{signed}, and {equals}"));
         }
+        if ratio == 1.0 && ends.is_none() {
+            return (Kind::NoDifference, "no difference: the same figure".to_owned());
+        }
         if holds_none {
             return (Kind::NoDifference, format!("no difference within noise: {percent:+.1} %{signed}"));
         }
@@ -164,9 +167,6 @@ impl Row {
             return (Kind::Undecided, text);
         }
         let (kind, word) = if percent < 0.0 { (Kind::Lower, "lower") } else { (Kind::Higher, "higher") };
-        let interval = ends.map_or(String::new(), |(one, other)| {
-            format!(" [{:.1}, {:.1}]", one.abs().min(other.abs()), one.abs().max(other.abs()))
-        });
         let caveat = match (self.basis, self.noise) {
             (Basis::Repeats, None) => String::new(),
             (Basis::None, _) if repeats > 1 => {
@@ -178,7 +178,7 @@ impl Row {
             }
             (Basis::None, None) => ", without an interval: one run a side".to_owned(),
         };
-        (kind, format!("A {word} by {:.1} %{interval}{caveat}", percent.abs()))
+        (kind, format!("A {word}{}{caveat}", amount(ratio, self.ratio_ci95)))
     }
 
     fn better_side(&self) -> Option<&'static str> {
@@ -188,6 +188,20 @@ impl Row {
             _ => None,
         }
     }
+}
+
+/// How much a ratio is away from 1, with its interval: in percent, and from ten on as a multiple.
+fn amount(ratio: f64, ci95: Option<(f64, f64)>) -> String {
+    if ratio >= MULTIPLE_MIN {
+        let interval = ci95.map_or(String::new(), |(low, high)| format!(" [{low:.1}, {high:.1}]"));
+        return format!(": {ratio:.1} times as much{interval}");
+    }
+    let percent = |ratio: f64| (100.0 * (ratio - 1.0)).abs();
+    let interval = ci95.map_or(String::new(), |(low, high)| {
+        let (one, other) = (percent(low), percent(high));
+        format!(" [{:.1}, {:.1}]", one.min(other), one.max(other))
+    });
+    format!(" by {:.1} %{interval}", percent(ratio))
 }
 
 /// The interval of the ratio inside a pair of single runs. The figure itself is a counter's difference over the elapsed time, or
@@ -241,5 +255,19 @@ pub fn number(value: f64) -> String {
     crate::report::format::number(value)
 }
 
+/// From here on a percentage is hard to read.
+const MULTIPLE_MIN: f64 = 10.0;
 /// Every interval starts from it, so the same data gives the same interval.
 const SEED: u64 = 0x5eed;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn amounts_in_percent_and_as_multiples() {
+        assert_eq!(amount(0.62, Some((0.60, 0.64))), " by 38.0 % [36.0, 40.0]");
+        assert_eq!(amount(1.5, None), " by 50.0 %");
+        assert_eq!(amount(23.28, Some((18.01, 28.88))), ": 23.3 times as much [18.0, 28.9]");
+    }
+}

@@ -5,6 +5,7 @@
 //! - `model`: runs in the published format with one flaw at a time.
 //! - `compare`: verdicts between runs, and why some may not be compared.
 //! - `property`: what must hold for any input.
+//! - `console`: rates over time in console logs.
 //! - `published`: the published benchmark's data gives the published figures, by the published rules.
 //! - `rates`: both forms of rates.csv, and damaged files.
 //! - `report`: the report of an A/B experiment.
@@ -17,6 +18,7 @@
 mod audit;
 mod claims;
 mod compare;
+mod console;
 mod model;
 mod property;
 mod published;

@@ -128,7 +128,7 @@ impl Server {
 
     /// What Python's HTTP client gets.
     fn get(&self, path: &str) -> String {
-        let script = "import sys, urllib.request\nsys.stdout.buffer.write(urllib.request.urlopen(sys.argv[1], timeout=60).read())";
+        let script = "import sys, urllib.request\nsys.stdout.buffer.write(urllib.request.urlopen(sys.argv[1], timeout=300).read())";
         let url = format!("http://{}/{path}", self.address);
         let output = Command::new("python3").args(["-c", script, &url]).output().expect("python3 is installed");
         assert!(output.status.success(), "{url}: {}", String::from_utf8_lossy(&output.stderr));
