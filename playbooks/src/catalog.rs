@@ -68,7 +68,8 @@ pub(crate) fn experiment(name: &str) -> Result<Experiment> {
 /// A shipped target by name, or a file by path (anything that ends in `.toml`).
 pub(crate) fn target(name: &str) -> Result<Target> {
     let (file, text) = text_of(name, "target", TARGETS)?;
-    parse(&file, &text)
+    let target: Target = parse(&file, &text)?;
+    Ok(Target { file: (file, text), ..target })
 }
 
 fn text_of(name: &str, kind: &str, shipped: &[(&str, &str)]) -> Result<(String, String)> {

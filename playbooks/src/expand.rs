@@ -10,18 +10,17 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
-use runlog::{Context, Role};
+use runlog::Context;
 
-use crate::layout::{self, Layout, PROBER, Place, Places, SUT, TESTER};
+use crate::layout::{Layout, PROBER, Place, Places, SUT, TESTER};
 use crate::machine::Machine;
 use crate::plan::{
-    Phase, Plan, PlannedBroker, PlannedCheck, PlannedClean, PlannedFile, PlannedPhase, PlannedProcess, PlannedStep,
-    PlannedTarget, ProcessKind,
+    Phase, Plan, PlannedBroker, PlannedCheck, PlannedClean, PlannedFile, PlannedPhase, PlannedStep, PlannedTarget,
 };
-use crate::resolve::{self, Side};
+use crate::resolve::Side;
 use crate::template::{Variables, fill};
 use crate::tools::Tools;
-use crate::typed::{Ends, Experiment, Load, Scalar, Span, Start, Step, Tool};
+use crate::typed::{Experiment, Scalar, Span, Step};
 
 /// What the command line says about how to run an experiment.
 #[derive(Debug, Clone)]
@@ -83,7 +82,7 @@ pub(crate) fn expand(
         request: options.request.clone(),
         seed: options.seed,
         boot_id: runlog::host::boot_id(),
-        programs: hashes(&steps),
+        programs: hashes(&steps, sides, tools, &options.layout),
         commit: tools.commit(),
         dir: options.dir.clone(),
         files_max: machine.files_max,
@@ -133,10 +132,20 @@ fn mixed(state: u64) -> u64 {
     state ^ (state >> 31)
 }
 
-/// Paths are those of this machine; what is not here yet has no hash.
-fn hashes(steps: &[PlannedStep]) -> BTreeMap<String, String> {
+/// What is not there yet has no hash. Our programs on other hosts are copies of those here; a target's program was looked at where
+/// it is.
+fn hashes(steps: &[PlannedStep], sides: &[Side], tools: &Tools, layout: &Layout) -> BTreeMap<String, String> {
+    let is_apart = layout.hosts.iter().any(|host| host.folder.is_some());
+    let hash = |path: &str| {
+        if !is_apart {
+            return runlog::host::file_sha256(Path::new(path));
+        }
+        let side = sides.iter().find(|side| side.exe == Path::new(path));
+        let copied = || runlog::host::file_sha256(Path::new(&tools.path(path.rsplit('/').next()?)));
+        side.map_or_else(copied, |side| side.sha256.clone())
+    };
     let programs = Plan::program_paths(steps).into_iter();
-    programs.filter_map(|path| Some((path.to_owned(), runlog::host::file_sha256(Path::new(path))?))).collect()
+    programs.filter_map(|path| Some((path.to_owned(), hash(path)?))).collect()
 }
 
 fn planned_target(side: &Side) -> PlannedTarget {
@@ -153,11 +162,11 @@ fn planned_target(side: &Side) -> PlannedTarget {
 }
 
 /// A step with a value for each of its axes.
-struct Point<'a> {
-    name: String,
-    purpose: String,
-    step: &'a Step,
-    axes: Variables,
+pub(crate) struct Point<'a> {
+    pub(crate) name: String,
+    pub(crate) purpose: String,
+    pub(crate) step: &'a Step,
+    pub(crate) axes: Variables,
 }
 
 fn points<'a>(
@@ -241,15 +250,15 @@ fn combinations(matrix: &BTreeMap<String, Vec<Scalar>>) -> Vec<Variables> {
 }
 
 /// Everything that one planned step is made from.
-struct Making<'a> {
-    experiment: &'a Experiment,
-    point: &'a Point<'a>,
-    side: &'a Side,
-    repeat: u32,
-    tools: &'a Tools,
-    machine: &'a Machine,
-    options: &'a Options,
-    place: Place,
+pub(crate) struct Making<'a> {
+    pub(crate) experiment: &'a Experiment,
+    pub(crate) point: &'a Point<'a>,
+    pub(crate) side: &'a Side,
+    pub(crate) repeat: u32,
+    pub(crate) tools: &'a Tools,
+    pub(crate) machine: &'a Machine,
+    pub(crate) options: &'a Options,
+    pub(crate) place: Place,
 }
 
 impl Making<'_> {
@@ -284,17 +293,27 @@ impl Making<'_> {
         if let Some(host) = profiles.keys().find(|host| !known.contains(&host.as_str())) {
             bail!("profiles: there is no host '{host}'; there are {}", known.join(", "));
         }
-        let check = |(host, profile): (&String, &String)| {
-            let argv = [&self.tools.path("collector"), "check", "--profile", profile, "--json"];
-            self.check(&format!("manifest-{host}"), host, argv.map(str::to_owned).into(), MANIFEST_LIMIT_MS)
+        let cast = &self.options.layout.cast;
+        let check = |(role, profile): (&String, &String)| {
+            let hosts = match role.as_str() {
+                SUT => vec![&cast.sut],
+                TESTER => cast.testers.iter().collect(),
+                _ => vec![&cast.prober],
+            };
+            let of_host = |host: &String| {
+                let argv = [&self.program(host, "collector"), "check", "--profile", profile, "--json"];
+                self.check(&format!("manifest-{host}"), host, argv.map(str::to_owned).into(), MANIFEST_LIMIT_MS)
+            };
+            hosts.into_iter().map(of_host).collect::<Vec<_>>()
         };
-        Ok(profiles.iter().map(check).collect())
+        Ok(profiles.iter().flat_map(check).collect())
     }
 
     /// At each QoS that the broker grants, messages of a prober: the pattern of a payload follows from its head, so that any
     /// damaged byte is seen.
     fn smoke(&self) -> Vec<PlannedCheck> {
-        let source = self.options.layout.source(PROBER, &self.place).to_string();
+        let prober = &self.options.layout.cast.prober;
+        let source = self.options.layout.source(prober, &self.place).to_string();
         let check = |qos: u8| {
             let words = [
                 ("-h", self.place.host.to_string()),
@@ -308,22 +327,22 @@ impl Making<'_> {
                 ("--warmup", "0".to_owned()),
                 ("--timeout", format!("{}ms", SMOKE_LIMIT_MS / 2)),
             ];
-            let mut argv = vec![self.tools.path("prober"), "--strict".to_owned(), "--no-floor".to_owned()];
+            let mut argv = vec![self.program(prober, "prober"), "--strict".to_owned(), "--no-floor".to_owned()];
             argv.extend(words.into_iter().flat_map(|(flag, value)| [flag.to_owned(), value]));
             // On loopback the step's own address, so that no port in TIME_WAIT is left where others connect from.
             if self.options.layout.hosts.is_empty() {
                 argv.extend(["--ifaddr".to_owned(), source.clone()]);
             }
-            self.check(&format!("smoke-q{qos}"), PROBER, argv, SMOKE_LIMIT_MS)
+            self.check(&format!("smoke-q{qos}"), prober, argv, SMOKE_LIMIT_MS)
         };
         (0..=self.side.target.qos_max).map(check).collect()
     }
 
     fn check(&self, name: &str, host: &str, argv: Vec<String>, limit_ms: u64) -> PlannedCheck {
-        PlannedCheck { name: name.to_owned(), host: host.to_owned(), argv, limit_ms, log: self.log(name) }
+        PlannedCheck { name: name.to_owned(), host: host.to_owned(), argv, limit_ms, log: self.log(host, name) }
     }
 
-    fn tag(&self) -> String {
+    pub(crate) fn tag(&self) -> String {
         format!("{}-{}-{}", self.side.label, self.side.name, self.point.name)
     }
 
@@ -331,8 +350,28 @@ impl Making<'_> {
         format!("{}/{}-{}", self.options.dir, self.side.name, self.repeat)
     }
 
-    fn log(&self, process: &str) -> String {
-        format!("{}/logs/{}-{process}.log", self.dir(), self.point.name)
+    /// Where the results of a host come home.
+    pub(crate) fn home(&self, host: &str) -> String {
+        let layout = &self.options.layout;
+        let is_apart = layout.host(host).is_some_and(|host| host.folder.is_some());
+        if is_apart { format!("{}/{host}", self.dir()) } else { self.dir() }
+    }
+
+    /// The folder of the step's target and repeat, as the processes on a host see it.
+    pub(crate) fn there(&self, host: &str) -> String {
+        let dir = self.dir();
+        let host = self.options.layout.host(host);
+        host.and_then(|host| host.folder_for(&self.options.id, &dir)).unwrap_or(dir)
+    }
+
+    pub(crate) fn log(&self, host: &str, process: &str) -> String {
+        format!("{}/logs/{}-{process}.log", self.home(host), self.point.name)
+    }
+
+    /// A tool's program on a host.
+    pub(crate) fn program(&self, host: &str, name: &str) -> String {
+        let host = self.options.layout.host(host);
+        host.and_then(|host| host.program(name)).unwrap_or_else(|| self.tools.path(name))
     }
 
     fn env(&self) -> BTreeMap<String, String> {
@@ -360,7 +399,7 @@ impl Making<'_> {
         ]
     }
 
-    fn variables(&self) -> Variables {
+    pub(crate) fn variables(&self) -> Variables {
         let mut variables = self.point.axes.clone();
         variables.insert("host".into(), self.place.host.to_string());
         variables.insert("port".into(), self.place.port.to_string());
@@ -372,29 +411,24 @@ impl Making<'_> {
 
     fn broker(&self) -> Result<PlannedBroker> {
         let target = &self.side.target;
-        let config = format!("{}/config/{}", self.dir(), self.point.name);
+        let cast = &self.options.layout.cast;
+        let config = |folder: String| format!("{folder}/config/{}", self.point.name);
         let mut variables = self.variables();
-        variables.insert("config".into(), config.clone());
+        variables.insert("config".into(), config(self.there(&cast.sut)));
         variables.insert("user".into(), self.machine.user.clone());
         let exe = self.side.exe.display().to_string();
         variables.insert("exe".into(), exe.clone());
         let at = || format!("target {}", target.name);
         let filled = |text: &String| fill(text, &variables).with_context(at);
-        let mut argv = match &target.start.program {
-            _ if target.external => Vec::new(),
-            None => vec![exe],
-            Some(program) => {
-                let found = resolve::in_path(program)
-                    .with_context(|| format!("target {}: {program}, which starts it, is not in PATH", target.name))?;
-                vec![found.display().to_string()]
-            }
-        };
+        let starter = || self.side.starter.clone().unwrap_or(exe);
+        let mut argv = if target.external { Vec::new() } else { vec![starter()] };
         for arg in &target.start.args {
             argv.push(filled(arg)?);
         }
         let files = target.start.files.iter().map(|file| {
             let text = filled(&file.text)?;
-            Ok(PlannedFile { path: format!("{config}/{}", file.name), text: text.trim_start().to_owned() })
+            let path = format!("{}/{}", config(self.home(&cast.sut)), file.name);
+            Ok(PlannedFile { path, text: text.trim_start().to_owned() })
         });
         let env = target.start.env.iter().map(|(name, value)| Ok((name.clone(), filled(value)?)));
         Ok(PlannedBroker {
@@ -402,162 +436,17 @@ impl Making<'_> {
             argv,
             env: env.collect::<Result<_>>()?,
             files: files.collect::<Result<_>>()?,
+            host: cast.sut.clone(),
             address: format!("{}:{}", self.place.host, self.place.port),
+            reached_from: cast.testers[0].clone(),
             ready_timeout_ms: ms(target.ready_timeout.0),
             stop_grace_ms: ms(target.stop_grace.0),
-            log: self.log("broker"),
+            log: self.log(&cast.sut, "broker"),
         })
     }
-
-    /// The broker's collector first, then each load, directly followed by its collector.
-    fn processes(&self, phases: &[PlannedPhase]) -> Result<Vec<PlannedProcess>> {
-        let limit: u64 = phases.iter().map(|phase| phase.limit_ms).sum();
-        let mut processes = Vec::new();
-        // Of a broker on another machine nothing can be seen from here.
-        if self.place.origin.is_none() {
-            processes.push(self.collector("broker", SUT, Role::Broker, &self.tag(), Phase::Ramp, limit));
-        }
-        for load in &self.point.step.loads {
-            let measure_ms = phases[2].expected_ms;
-            let planned = self.load(load, measure_ms).with_context(|| format!("load {}", load.name))?;
-            let watched = load.collect || self.watches_for_its_role(load);
-            let (host, start) = (planned.host.clone(), planned.start);
-            processes.push(planned);
-            if watched {
-                let (role, tag) = (role(load.tool), format!("{}-{}-host", self.tag(), load.name));
-                processes.push(self.collector(&load.name, &host, role, &tag, start, limit));
-            }
-        }
-        Ok(processes)
-    }
-
-    /// On hosts of their own every role is collected: by its first load, when none asks for it.
-    fn watches_for_its_role(&self, load: &Load) -> bool {
-        let mut same = self.point.step.loads.iter().filter(|other| other.tool == load.tool);
-        let is_first = same.clone().next().is_some_and(|first| first.name == load.name);
-        is_first && !self.options.layout.hosts.is_empty() && !same.any(|other| other.collect)
-    }
-
-    fn collector(
-        &self,
-        watched: &str,
-        host: &str,
-        role: Role,
-        tag: &str,
-        start: Phase,
-        limit_ms: u64,
-    ) -> PlannedProcess {
-        let (collect, layout) = (&self.experiment.collect, &self.options.layout);
-        let name = format!("collect-{watched}");
-        let run_dir = format!("{}/{role}-{tag}-${{UTC}}", self.dir());
-        let mut words = vec![
-            ("--role", role.to_string()),
-            ("--iface", layout.interface(host).unwrap_or(&collect.iface).to_owned()),
-            ("--port", self.place.port.to_string()),
-            // Stopped by the runner; this is for the case that nobody does.
-            ("--duration", format!("{}s", limit_ms.div_ceil(1_000) + 60)),
-            ("--interval", format!("{}ms", ms(collect.interval.0))),
-            ("--tag", tag.to_owned()),
-            ("--run-dir", run_dir.clone()),
-        ];
-        // Who listens on the port is looked for where nobody here started it.
-        if role != Role::Broker || !self.side.target.external {
-            words.push(("--pid", format!("${{PID:{watched}}}")));
-        }
-        if role == Role::Broker {
-            words.extend(self.side.version.clone().map(|version| ("--target-version", version)));
-            words.extend(collect.canary.map(|period| ("--canary", format!("{}ms", ms(period.0)))));
-            words.extend(collect.echo.then(|| ("--echo", self.place.echo.to_string())));
-        }
-        let mut argv = vec![self.tools.path("collector")];
-        argv.extend(words.into_iter().flat_map(|(flag, value)| [flag.to_owned(), value]));
-        PlannedProcess {
-            log: self.log(&name),
-            name,
-            kind: ProcessKind::Collector,
-            host: host.to_owned(),
-            cpus: layout.cpus(Some(ProcessKind::Collector)),
-            argv,
-            start,
-            awaits_ready: true,
-            ends_by_itself: false,
-            connections: None,
-            saturates: false,
-            interval_ms: Some(ms(collect.interval.0)),
-            stop_ms: None,
-            pause_ms: None,
-            run_dir,
-        }
-    }
-
-    fn load(&self, load: &Load, measure_ms: u64) -> Result<PlannedProcess> {
-        let mut variables = self.variables();
-        let (kind, program) = match load.tool {
-            Tool::Loadgen => (ProcessKind::Loadgen, "loadgen"),
-            Tool::Prober => (ProcessKind::Prober, "prober"),
-        };
-        let (host, layout) = (layout::role_host(kind), &self.options.layout);
-        variables.insert("source".into(), layout.source(host, &self.place).to_string());
-        let connections = connections(load, &variables)?;
-        variables.insert("sources".into(), layout.sources(host, &self.place, connections.unwrap_or(1)));
-        if let Some(every) = load.every {
-            let every_ms = ms(every.0).max(1);
-            variables.insert("every_ms".into(), every_ms.to_string());
-            variables.insert("count".into(), (measure_ms / every_ms).max(1).to_string());
-        }
-        let run_dir = format!("{}/{}-{}-{}-${{UTC}}", self.dir(), role(load.tool), self.tag(), load.name);
-        let mut argv = vec![self.tools.path(program)];
-        for arg in &load.args {
-            argv.push(fill(arg, &variables)?);
-        }
-        argv.extend(["--run-dir".to_owned(), run_dir.clone()]);
-        if load.tool == Tool::Loadgen {
-            argv.extend(["--counters-interval".to_owned(), format!("{}ms", ms(self.experiment.collect.interval.0))]);
-        }
-        Ok(PlannedProcess {
-            name: load.name.clone(),
-            kind,
-            host: host.to_owned(),
-            cpus: layout.cpus(Some(kind)),
-            argv,
-            start: if load.start == Start::Ramp { Phase::Ramp } else { Phase::Measure },
-            awaits_ready: load.start == Start::Ramp,
-            ends_by_itself: load.ends == Ends::ByItself,
-            connections,
-            saturates: load.saturates,
-            interval_ms: None,
-            stop_ms: load.stop.map(|at| self.scaled_ms(at)),
-            pause_ms: load.pause.map(|pause| {
-                let at_ms = self.scaled_ms(pause.at);
-                [at_ms, at_ms + self.scaled_ms(pause.lasts)]
-            }),
-            run_dir,
-            log: self.log(&load.name),
-        })
-    }
-
-    /// A time of the measure phase, or of one that is scaled with it.
-    fn scaled_ms(&self, span: Span) -> u64 {
-        ms(span.0.mul_f64(self.options.duration_scale))
-    }
 }
 
-fn connections(load: &Load, variables: &Variables) -> Result<Option<u64>> {
-    let Some(text) = &load.connections else { return Ok(None) };
-    let filled = fill(text, variables)?;
-    let number =
-        filled.parse().with_context(|| format!("connections = '{text}' gives '{filled}', which is no number"))?;
-    Ok(Some(number))
-}
-
-fn role(tool: Tool) -> Role {
-    match tool {
-        Tool::Loadgen => Role::Loadgen,
-        Tool::Prober => Role::Prober,
-    }
-}
-
-fn ms(duration: Duration) -> u64 {
+pub(crate) fn ms(duration: Duration) -> u64 {
     duration.as_millis() as u64
 }
 
@@ -607,6 +496,7 @@ mod tests {
             name: label.to_owned(),
             target: crate::catalog::target("ours").expect("shipped"),
             exe: "x".into(),
+            starter: None,
             version: None,
             sha256: None,
             address: None,

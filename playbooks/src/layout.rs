@@ -23,9 +23,25 @@ pub(crate) const PROBER: &str = "prober";
 pub(crate) struct Layout {
     /// Empty: everything on loopback.
     pub(crate) hosts: Vec<PlannedHost>,
+    pub(crate) cast: Cast,
     /// The port of every step's broker; absent: a free one of this machine for each step.
     pub(crate) port: Option<u16>,
     cpus: Shares,
+}
+
+/// Which hosts play which role, by name. A host may play several.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Cast {
+    pub(crate) sut: String,
+    /// They share the load.
+    pub(crate) testers: Vec<String>,
+    pub(crate) prober: String,
+}
+
+impl Default for Cast {
+    fn default() -> Self {
+        Self { sut: SUT.to_owned(), testers: vec![TESTER.to_owned()], prober: PROBER.to_owned() }
+    }
 }
 
 /// Processors of each role; empty: all.
@@ -76,7 +92,12 @@ impl Layout {
 
     /// Hosts that share the processors of this machine; brokers listen on `port`.
     pub(crate) fn of_hosts(hosts: Vec<PlannedHost>, port: u16, cpus: &[usize]) -> Self {
-        Self { hosts, port: Some(port), cpus: Shares::of(cpus) }
+        Self { hosts, cast: Cast::default(), port: Some(port), cpus: Shares::of(cpus) }
+    }
+
+    /// Hosts of their own, over SSH; brokers listen on `port`.
+    pub(crate) fn of_machines(hosts: Vec<PlannedHost>, cast: Cast, port: u16) -> Self {
+        Self { hosts, cast, port: Some(port), cpus: Shares::default() }
     }
 
     /// Processors for a process of this kind; the broker's are those of `None`.
@@ -99,7 +120,7 @@ impl Layout {
         if let Some(origin) = place.origin {
             return origin;
         }
-        match self.secondaries(host) {
+        match self.addresses(host) {
             // 127.0.1.1 .. 127.0.250.250: an address for each of 62,500 steps.
             [] => Ipv4Addr::new(127, 0, (1 + place.index / 250 % 250) as u8, (1 + place.index % 250) as u8),
             all => all[place.index as usize % all.len()],
@@ -113,7 +134,7 @@ impl Layout {
             return origin.to_string();
         }
         let count = connections.div_ceil(PORTS_PER_SOURCE).clamp(1, 254) as u32;
-        let all: Vec<Ipv4Addr> = match self.secondaries(host) {
+        let all: Vec<Ipv4Addr> = match self.addresses(host) {
             [] => {
                 let base = u32::from(Ipv4Addr::new(127, 64, 0, 0)) + place.index % 16_384 * 256;
                 (1..=count).map(|host| Ipv4Addr::from(base + host)).collect()
@@ -131,21 +152,17 @@ impl Layout {
     }
 
     /// The host of this name, if there are hosts.
-    fn host(&self, name: &str) -> Option<&PlannedHost> {
+    pub(crate) fn host(&self, name: &str) -> Option<&PlannedHost> {
         self.hosts.iter().find(|host| host.name == name)
     }
 
-    fn secondaries(&self, host: &str) -> &[Ipv4Addr] {
-        self.host(host).map_or(&[], |host| &host.secondary)
-    }
-}
-
-/// The role that a process of this kind plays, as the name of its host.
-pub(crate) fn role_host(kind: ProcessKind) -> &'static str {
-    match kind {
-        ProcessKind::Loadgen => TESTER,
-        ProcessKind::Prober => PROBER,
-        ProcessKind::Collector => SUT,
+    /// The addresses that load on a host may come from: its further ones, else its own; none on loopback.
+    fn addresses(&self, host: &str) -> &[Ipv4Addr] {
+        match self.host(host) {
+            None => &[],
+            Some(host) if host.secondary.is_empty() => std::slice::from_ref(&host.address),
+            Some(host) => &host.secondary,
+        }
     }
 }
 
@@ -172,7 +189,7 @@ impl Places {
     pub(crate) fn next(&mut self, layout: &Layout) -> Result<Place> {
         let index = self.given;
         self.given += 1;
-        if let (Some(sut), Some(port)) = (layout.host(SUT), layout.port) {
+        if let (Some(sut), Some(port)) = (layout.host(&layout.cast.sut), layout.port) {
             return Ok(Place { host: sut.address, port, echo: ECHO_PORT, origin: None, index });
         }
         let host = Ipv4Addr::LOCALHOST;
@@ -222,6 +239,8 @@ mod tests {
             interface: "eth0".into(),
             address: Ipv4Addr::new(10, 0, 0, last),
             secondary,
+            folder: None,
+            boot_id: None,
         };
         let hosts = vec![host(SUT, 1, Vec::new()), host(TESTER, 2, secondary)];
         let layout = Layout::of_hosts(hosts, 1883, &[]);

@@ -6,12 +6,14 @@
 //! - [`resolve`]: the brokers that are compared: found, installed, or an A/A control.
 //! - [`machine`]: the limits of this machine.
 //! - [`layout`]: hosts, addresses and processors of the roles.
-//! - [`template`], [`mod@expand`]: from what was typed to the [`mod@plan`], which is all that an executor needs.
+//! - [`template`], [`mod@expand`], [`processes`]: from what was typed to the [`mod@plan`], which is all that an executor needs.
 //! - [`runbook`]: the plan for people who follow it by hand.
 //! - [`local`]: the executor for this machine.
 //! - [`netns`]: the hosts of a plan as network namespaces of this machine.
 //! - [`vm`]: the executor in a throwaway virtual machine.
+//! - [`ansible`], [`remote`]: real hosts: prepared by Ansible, run by an agent on each over SSH.
 
+mod ansible;
 mod catalog;
 mod expand;
 mod layout;
@@ -19,6 +21,8 @@ mod local;
 mod machine;
 mod netns;
 mod plan;
+mod processes;
+mod remote;
 mod resolve;
 mod runbook;
 mod template;
@@ -32,11 +36,13 @@ use std::process::{Command, ExitCode, Stdio};
 use anyhow::{Context, Result, bail};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use self::ansible::{Connected, Lab};
 use self::expand::{Options, expand, experiment_dir};
 use self::layout::Layout;
+use self::local::site::Here;
 use self::machine::Machine;
 use self::plan::Plan;
-use self::resolve::{Absent, Side, sides};
+use self::resolve::{Absent, Shelf, Side, sides};
 use self::tools::Tools;
 use self::typed::Experiment;
 
@@ -90,6 +96,13 @@ enum Subcommands {
     /// The first process of the virtual machine
     #[command(hide = true)]
     Guest,
+    /// The hand of a runner on a host that it reaches by SSH
+    #[command(hide = true)]
+    Agent {
+        /// Folder of programs and results
+        #[arg(long, value_name = "DIR")]
+        folder: PathBuf,
+    },
 }
 
 /// How a plan is printed.
@@ -112,6 +125,8 @@ enum Place {
     Netns,
     /// In a throwaway virtual machine (QEMU) with limits of its own
     Vm,
+    /// On the hosts of an inventory: prepared by Ansible, run over SSH
+    Ansible,
 }
 
 #[derive(Args)]
@@ -137,6 +152,9 @@ struct Selection {
     /// Where the steps run
     #[arg(long = "in", value_enum, default_value_t = Place::Local)]
     place: Place,
+    /// The hosts: an Ansible inventory with groups sut, tester (one host or more, which share the load) and prober
+    #[arg(long, value_name = "FILE", required_if_eq("place", "ansible"))]
+    inventory: Option<PathBuf>,
     /// Targets to compare instead of the experiment's: names, or paths to target files, separated by commas
     #[arg(long, value_name = "A,B")]
     targets: Option<String>,
@@ -162,6 +180,7 @@ fn main() -> ExitCode {
             run(&selection, &machine, &Manner { yes, no_build, fresh, dry_run, no_report })
         }
         Subcommands::Guest => Ok(vm::guest::main()),
+        Subcommands::Agent { folder } => remote::agent::main(&folder),
     };
     match outcome {
         Ok(code) => code,
@@ -190,7 +209,14 @@ fn list() -> Result<ExitCode> {
 
 fn plan(selection: &Selection, format: PlanFormat) -> Result<ExitCode> {
     let experiment = catalog::experiment(&selection.experiment)?;
-    let plan = make_plan(&experiment, selection, &Tools::locate()?, Absent::Assume)?;
+    let tools = Tools::locate()?;
+    let scene = match &selection.inventory {
+        Some(inventory) if selection.place == Place::Ansible => {
+            Scene::of_inventory(&Lab::read(inventory, &tools, &local::Signals::listen()?)?)?
+        }
+        _ => Scene::here(selection.place)?,
+    };
+    let plan = make_plan(&experiment, selection, &tools, &tools, scene, Absent::Assume)?;
     match format {
         PlanFormat::Json => println!("{}", serde_json::to_string_pretty(&plan).context("a plan is always JSON")?),
         PlanFormat::Md => print!("{}", runbook::markdown(&plan)),
@@ -220,32 +246,80 @@ fn run(selection: &Selection, machine: &VmArgs, manner: &Manner) -> Result<ExitC
         Manner { yes: true, .. } => Absent::Install,
         _ => Absent::Refuse,
     };
-    let mut plan = make_plan(&experiment, selection, &tools, absent)?;
+    if let Some(inventory) = selection.inventory.as_ref().filter(|_| selection.place == Place::Ansible) {
+        return run_on_hosts(&experiment, selection, &tools, inventory, manner, absent);
+    }
+    let scene = Scene::here(selection.place)?;
+    let mut plan = make_plan(&experiment, selection, &tools, &tools, scene, absent)?;
     if !manner.fresh {
         plan = begun_before(&selection.out, plan);
     }
     if manner.dry_run {
-        introduce(&plan);
-        for step in &plan.steps {
-            eprintln!("  {:<32} {:>5.1} s", step.label(), step.expected_ms() as f64 / 1e3);
-        }
-        return Ok(ExitCode::SUCCESS);
+        return Ok(announce(&plan));
     }
     local::preflight(&plan).context("preflight")?;
     let vm = match selection.place {
-        Place::Local | Place::Netns => None,
+        Place::Local | Place::Netns | Place::Ansible => None,
         Place::Vm => Some(vm::prepare(&machine.options(manner.yes), &tools).context("virtual machine")?),
     };
     introduce(&plan);
     let signals = local::Signals::listen()?;
     let outcome = match &vm {
         Some(vm) => vm.run(&plan, &signals)?,
-        None => local::run(&plan, &signals, &mut |_| Ok(()))?,
+        None => local::run(&plan, &mut Here::with_hosts(&plan.hosts), &signals, &mut |_| Ok(()))?,
     };
     if outcome.steps_done > 0 && !manner.no_report {
         report(&plan, &tools)?;
     }
     Ok(conclude(&plan, &outcome))
+}
+
+/// Runs on the hosts of an inventory, which are set back whatever comes of it.
+fn run_on_hosts(
+    experiment: &Experiment,
+    selection: &Selection,
+    tools: &Tools,
+    inventory: &Path,
+    manner: &Manner,
+    absent: Absent,
+) -> Result<ExitCode> {
+    let signals = local::Signals::listen()?;
+    let lab = Lab::read(inventory, tools, &signals)?;
+    if manner.dry_run {
+        return Ok(announce(&make_plan(experiment, selection, tools, tools, Scene::of_inventory(&lab)?, absent)?));
+    }
+    let run = || {
+        let connected = lab.prepare(&signals)?;
+        let scene = Scene::of_hosts(&lab, &connected)?;
+        let mut plan = make_plan(experiment, selection, tools, &connected, scene, absent)?;
+        if !manner.fresh {
+            plan = begun_before(&selection.out, plan);
+        }
+        introduce(&plan);
+        let outcome = connected.run(&plan, &signals)?;
+        Ok::<_, anyhow::Error>((plan, outcome))
+    };
+    let ran = run();
+    let restored = lab.restore(&signals);
+    let (plan, outcome) = ran.inspect_err(|_| {
+        if let Err(error) = &restored {
+            eprintln!("playbook: the hosts are not set back: {error:#}; the next run does it first");
+        }
+    })?;
+    restored.context("the hosts are not set back; the next run does it first")?;
+    if outcome.steps_done > 0 && !manner.no_report {
+        report(&plan, tools)?;
+    }
+    Ok(conclude(&plan, &outcome))
+}
+
+/// A dry run: what would be run.
+fn announce(plan: &Plan) -> ExitCode {
+    introduce(plan);
+    for step in &plan.steps {
+        eprintln!("  {:<32} {:>5.1} s", step.label(), step.expected_ms() as f64 / 1e3);
+    }
+    ExitCode::SUCCESS
 }
 
 /// The plan of the same run that was interrupted, if there is one to go on with.
@@ -264,19 +338,52 @@ fn begun_before(out: &Path, fresh: Plan) -> Plan {
     }
 }
 
-fn make_plan(experiment: &Experiment, selection: &Selection, tools: &Tools, absent: Absent) -> Result<Plan> {
+/// Where the steps run, as far as a plan depends on it.
+struct Scene {
+    machine: Machine,
+    layout: Layout,
+    notes: Vec<String>,
+}
+
+impl Scene {
+    /// This machine, or one in it.
+    fn here(place: Place) -> Result<Self> {
+        let here = Machine::look()?;
+        let (machine, layout) = match place {
+            Place::Local | Place::Ansible => (here.clone(), Layout::loopback(&here.cpus)),
+            Place::Netns => (here.clone(), netns::layout(&here.cpus)),
+            Place::Vm => (Machine::virtual_machine(), Layout::default()),
+        };
+        Ok(Self { machine, layout, notes: Vec::new() })
+    }
+
+    /// Hosts as the inventory tells them, with the limits of this machine.
+    fn of_inventory(lab: &Lab) -> Result<Self> {
+        let mut notes = lab.notes();
+        notes.push("made without asking the hosts: limits, programs and interfaces are assumed".to_owned());
+        Ok(Self { machine: Machine::look()?, layout: lab.assumed()?, notes })
+    }
+
+    /// Hosts as they say that they are.
+    fn of_hosts(lab: &Lab, connected: &Connected<'_>) -> Result<Self> {
+        Ok(Self { machine: connected.machine(), layout: connected.layout()?, notes: lab.notes() })
+    }
+}
+
+fn make_plan(
+    experiment: &Experiment,
+    selection: &Selection,
+    tools: &Tools,
+    shelf: &dyn Shelf,
+    scene: Scene,
+    absent: Absent,
+) -> Result<Plan> {
     let sides: Vec<Side> = match &selection.targets {
-        Some(names) => sides(&resolve::choices(names), tools, absent)?,
-        None => sides(&experiment.targets, tools, absent)?,
+        Some(names) => sides(&resolve::choices(names), shelf, absent)?,
+        None => sides(&experiment.targets, shelf, absent)?,
     };
     if selection.place != Place::Local && sides.iter().any(|side| side.address.is_some()) {
         bail!("a broker that runs already is reached from this machine only: leave out --in");
-    }
-    let here = Machine::look()?;
-    let (machine, layout) = match selection.place {
-        Place::Local => (here.clone(), Layout::loopback(&here.cpus)),
-        Place::Netns => (here.clone(), netns::layout(&here.cpus)),
-        Place::Vm => (Machine::virtual_machine(), Layout::default()),
     };
     let (dir, id) = experiment_dir(&selection.out, &experiment.name, runlog::clock::wall_ns());
     let options = Options {
@@ -287,9 +394,11 @@ fn make_plan(experiment: &Experiment, selection: &Selection, tools: &Tools, abse
         scale: selection.scale,
         seed: selection.seed,
         request: selection.request(),
-        layout,
+        layout: scene.layout,
     };
-    expand(experiment, &sides, tools, &machine, &options)
+    let mut plan = expand(experiment, &sides, tools, &scene.machine, &options)?;
+    plan.notes.extend(scene.notes);
+    Ok(plan)
 }
 
 impl Selection {
@@ -299,6 +408,7 @@ impl Selection {
             vec![self.experiment.clone(), format!("--in={:?}", self.place), format!("--seed={}", self.seed)];
         words.extend([format!("--scale={}", self.scale), format!("--duration-scale={}", self.duration_scale)]);
         words.extend(self.targets.iter().map(|targets| format!("--targets={targets}")));
+        words.extend(self.inventory.iter().map(|inventory| format!("--inventory={}", inventory.display())));
         words.extend(self.repeats.iter().map(|repeats| format!("--repeats={repeats}")));
         words
     }

@@ -49,15 +49,35 @@ pub(crate) struct Plan {
 }
 
 /// A host of the experiment.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct PlannedHost {
-    /// `sut`, `tester`, `prober`.
+    /// `sut`, `tester`, `prober`, or its name in the inventory.
     pub(crate) name: String,
     /// The interface between it and the others.
     pub(crate) interface: String,
     pub(crate) address: Ipv4Addr,
     /// Further addresses, for more ports.
     pub(crate) secondary: Vec<Ipv4Addr>,
+    /// Of a host over SSH: the folder on it that holds our programs and what they write; its results come home to a folder of
+    /// its name.
+    #[serde(default)]
+    pub(crate) folder: Option<String>,
+    /// The start of its kernel that the plan was made in, where that is not this machine's.
+    #[serde(default)]
+    pub(crate) boot_id: Option<String>,
+}
+
+impl PlannedHost {
+    /// Where a tool's program lies on it, if it has its own.
+    pub(crate) fn program(&self, name: &str) -> Option<String> {
+        self.folder.as_ref().map(|folder| format!("{folder}/bin/{name}"))
+    }
+
+    /// Its own folder for a target's repeat, if it has one: `dir` is the folder here.
+    pub(crate) fn folder_for(&self, experiment: &str, dir: &str) -> Option<String> {
+        let repeat = dir.rsplit('/').next().unwrap_or(dir);
+        self.folder.as_ref().map(|folder| format!("{folder}/runs/{experiment}/{repeat}"))
+    }
 }
 
 /// A broker of the comparison.
@@ -186,8 +206,12 @@ pub(crate) struct PlannedBroker {
     pub(crate) env: BTreeMap<String, String>,
     /// Written before the start.
     pub(crate) files: Vec<PlannedFile>,
+    /// Name of its host.
+    pub(crate) host: String,
     /// Where it listens; connecting there is the ready check.
     pub(crate) address: String,
+    /// Name of the host that the ready check is made from.
+    pub(crate) reached_from: String,
     pub(crate) ready_timeout_ms: u64,
     /// Between SIGTERM and SIGKILL.
     pub(crate) stop_grace_ms: u64,
@@ -217,6 +241,10 @@ pub(crate) struct PlannedProcess {
     /// Whether the next one waits for this one: for a load until its events say `ready`, for a collector until it has its
     /// first sample.
     pub(crate) awaits_ready: bool,
+    /// Started at once with the one before: another host's part of the same load, or what watches it.
+    pub(crate) with_previous: bool,
+    /// Name of the load that it is, or is a part of; of a collector: that it watches.
+    pub(crate) load: String,
     pub(crate) ends_by_itself: bool,
     /// Connections that must be held: the role-count gate.
     pub(crate) connections: Option<u64>,
@@ -256,6 +284,15 @@ impl PlannedStep {
         let tools = self.processes.iter().map(|process| &process.argv);
         let checks = self.manifest.iter().chain(&self.smoke).map(|check| &check.argv);
         tools.chain(checks).chain([&self.broker.argv]).filter_map(|argv| Some(argv.first()?.as_str()))
+    }
+
+    /// Those that it starts on a host.
+    pub(crate) fn programs_on<'a>(&'a self, host: &'a str) -> impl Iterator<Item = &'a str> {
+        let tools = self.processes.iter().filter(move |process| process.host == host);
+        let checks = self.manifest.iter().chain(&self.smoke).filter(move |check| check.host == host);
+        let broker = (self.broker.host == host).then_some(&self.broker.argv);
+        let argvs = tools.map(|process| &process.argv).chain(checks.map(|check| &check.argv)).chain(broker);
+        argvs.filter_map(|argv| Some(argv.first()?.as_str()))
     }
 
     /// Expected time from the broker's start to its end.

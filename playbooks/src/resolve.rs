@@ -8,6 +8,7 @@ use anyhow::{Context, Result, bail};
 use nix::unistd::Uid;
 
 use crate::catalog;
+use crate::remote::protocol::Found;
 use crate::tools::Tools;
 use crate::typed::{Choice, Install, Target};
 
@@ -20,6 +21,8 @@ pub(crate) struct Side {
     pub(crate) name: String,
     pub(crate) target: Target,
     pub(crate) exe: PathBuf,
+    /// The program that starts it, where that is another.
+    pub(crate) starter: Option<String>,
     /// First line that the program says of itself; absent when it is not here yet.
     pub(crate) version: Option<String>,
     pub(crate) sha256: Option<String>,
@@ -40,8 +43,59 @@ pub(crate) enum Absent {
     Install,
 }
 
+/// The machine that the brokers run on, as a place to look for their programs.
+pub(crate) trait Shelf {
+    /// The program of a target, if it is there, or once it was installed where that is allowed.
+    fn found(&self, target: &Target, may_install: bool) -> Result<Option<Found>>;
+
+    /// Where a tool of this workspace would lie.
+    fn tool(&self, name: &str) -> String;
+
+    /// `on this machine`, for messages.
+    fn place(&self) -> String;
+}
+
+impl Shelf for Tools {
+    fn found(&self, target: &Target, may_install: bool) -> Result<Option<Found>> {
+        found(target, self, may_install)
+    }
+
+    fn tool(&self, name: &str) -> String {
+        self.path(name)
+    }
+
+    fn place(&self) -> String {
+        "on this machine".to_owned()
+    }
+}
+
+/// The program of a target on this machine.
+pub(crate) fn found(target: &Target, tools: &Tools, may_install: bool) -> Result<Option<Found>> {
+    let (exe, note) = match find(target, tools) {
+        Some(exe) => (exe, None),
+        None if may_install => {
+            let (exe, note) = installed(target, tools)?;
+            (exe, Some(note))
+        }
+        None => return Ok(None),
+    };
+    let starter = target.start.program.as_ref().map(|program| {
+        let path = in_path(program);
+        let path =
+            path.with_context(|| format!("target {}: {program}, which starts it, is not in PATH", target.name))?;
+        Ok::<_, anyhow::Error>(path.display().to_string())
+    });
+    Ok(Some(Found {
+        starter: starter.transpose()?,
+        version: version(&exe, target),
+        sha256: runlog::host::file_sha256(&exe),
+        exe: exe.display().to_string(),
+        note,
+    }))
+}
+
 /// Finds every side, in the order of the choices.
-pub(crate) fn sides(choices: &[Choice], tools: &Tools, absent: Absent) -> Result<Vec<Side>> {
+pub(crate) fn sides(choices: &[Choice], shelf: &dyn Shelf, absent: Absent) -> Result<Vec<Side>> {
     let mut sides: Vec<Side> = Vec::new();
     for choice in choices {
         let label = char::from(b'A' + sides.len() as u8).to_string();
@@ -49,7 +103,7 @@ pub(crate) fn sides(choices: &[Choice], tools: &Tools, absent: Absent) -> Result
             [name] if name.contains('@') => external(name, &label),
             names => {
                 let targets: Vec<Target> = names.iter().map(|name| catalog::target(name)).collect::<Result<_>>()?;
-                side(&targets, &label, tools, absent)
+                side(&targets, &label, shelf, absent)
             }
         };
         let side = match found {
@@ -85,7 +139,8 @@ fn external(text: &str, label: &str) -> Result<Side> {
         "it runs on another machine, so that its CPU, memory and network are not measured"
     };
     let note = format!("{label}: {place} is {address}; {where_from}");
-    Ok(Side { address: Some(address), ..made(&target, label, PathBuf::new(), vec![note]) })
+    let nothing = Found { exe: String::new(), starter: None, version: None, sha256: None, note: None };
+    Ok(Side { address: Some(address), ..made(&target, label, nothing, vec![note]) })
 }
 
 /// The choices of `--targets a,b`.
@@ -123,50 +178,52 @@ fn path_folders() -> impl Iterator<Item = PathBuf> {
     std::env::split_paths(&path).collect::<Vec<_>>().into_iter()
 }
 
-fn side(targets: &[Target], label: &str, tools: &Tools, absent: Absent) -> Result<Side> {
+fn side(targets: &[Target], label: &str, shelf: &dyn Shelf, absent: Absent) -> Result<Side> {
     if let Some(target) = targets.iter().find(|target| target.external) {
         bail!("target {0} runs already: say where, as in --targets {0}@127.0.0.1:1883", target.name);
     }
     let mut failures = Vec::new();
     for target in targets {
-        if let Some(exe) = find(target, tools) {
-            return Ok(made(target, label, exe, failures));
-        }
-        if absent == Absent::Install {
-            match installed(target, tools) {
-                Ok((exe, note)) => return Ok(made(target, label, exe, [failures, vec![note]].concat())),
-                Err(error) => failures.push(format!("{} could not be had: {error:#}", target.title)),
-            }
+        match shelf.found(target, absent == Absent::Install) {
+            Ok(Some(found)) => return Ok(made(target, label, found, failures)),
+            Ok(None) => {}
+            Err(error) => match absent {
+                Absent::Install => failures.push(format!("{} could not be had: {error:#}", target.title)),
+                Absent::Assume => {}
+                Absent::Refuse => return Err(error),
+            },
         }
     }
     match absent {
-        Absent::Assume => assumed(&targets[0], label, tools),
-        Absent::Refuse => bail!("{}", how_to_get(targets)),
-        Absent::Install => bail!("{}; tried: {}", how_to_get(targets), failures.join("; ")),
+        Absent::Assume => assumed(&targets[0], label, shelf),
+        Absent::Refuse => bail!("{}", how_to_get(targets, shelf)),
+        Absent::Install => bail!("{}; tried: {}", how_to_get(targets, shelf), failures.join("; ")),
     }
 }
 
-fn made(target: &Target, label: &str, exe: PathBuf, notes: Vec<String>) -> Side {
+fn made(target: &Target, label: &str, found: Found, notes: Vec<String>) -> Side {
     Side {
         label: label.to_owned(),
         name: target.name.clone(),
-        version: if target.external { None } else { version(&exe, target) },
-        sha256: runlog::host::file_sha256(&exe),
+        version: found.version,
+        sha256: found.sha256,
         target: target.clone(),
-        exe,
+        exe: PathBuf::from(found.exe),
+        starter: found.starter,
         address: None,
-        notes,
+        notes: notes.into_iter().chain(found.note).collect(),
     }
 }
 
-fn assumed(target: &Target, label: &str, tools: &Tools) -> Result<Side> {
+fn assumed(target: &Target, label: &str, shelf: &dyn Shelf) -> Result<Side> {
     let exe = match (&target.find.sibling, target.find.programs.first()) {
-        (Some(sibling), _) => PathBuf::from(tools.path(sibling)),
-        (None, Some(program)) => PathBuf::from(program),
+        (Some(sibling), _) => shelf.tool(sibling),
+        (None, Some(program)) => program.clone(),
         (None, None) => bail!("target {}: [find] names neither a sibling nor programs", target.name),
     };
-    let note = format!("{label}: {} is not on this machine yet; the plan assumes it in PATH", target.title);
-    Ok(Side { version: None, sha256: None, ..made(target, label, exe, vec![note]) })
+    let note = format!("{label}: {} was not found {}; the plan assumes it in PATH", target.title, shelf.place());
+    let starter = target.start.program.clone();
+    Ok(made(target, label, Found { exe, starter, version: None, sha256: None, note: None }, vec![note]))
 }
 
 /// The second side of an A/A control: what differs between the two is noise.
@@ -185,9 +242,9 @@ fn renamed_if_twice(side: Side, before: &[Side]) -> Side {
     side
 }
 
-fn how_to_get(targets: &[Target]) -> String {
+fn how_to_get(targets: &[Target], shelf: &dyn Shelf) -> String {
     let ways: Vec<String> = targets.iter().map(|target| format!("{} ({})", target.name, ways(target))).collect();
-    format!("not on this machine: {}", ways.join("; "))
+    format!("not {}: {}", shelf.place(), ways.join("; "))
 }
 
 fn ways(target: &Target) -> String {

@@ -13,6 +13,9 @@ pub(crate) fn markdown(plan: &Plan) -> String {
         let version = target.version.as_deref().unwrap_or("version unknown");
         let _ = writeln!(text, "- **{}**: {} ({version}), `{}`", target.label, target.title, target.exe);
     }
+    for host in &plan.hosts {
+        let _ = writeln!(text, "- Host `{}`: {} on `{}`", host.name, host.address, host.interface);
+    }
     for (heading, lines) in [("Sources", &plan.sources), ("Mind", &plan.caveats), ("Notes", &plan.notes)] {
         if !lines.is_empty() {
             let _ = writeln!(text, "\n{heading}:\n");
@@ -31,10 +34,12 @@ pub(crate) fn markdown(plan: &Plan) -> String {
             let _ = writeln!(text, "Write `{}`:\n\n```\n{}\n```\n", file.path, file.text.trim_end());
         }
         let _ = writeln!(text, "Start the broker, and wait until it accepts connections on {}:\n", step.broker.address);
-        let _ = writeln!(text, "```sh\n{}\n```\n", broker_command(step));
+        let on = |host: &str| if plan.hosts.is_empty() { String::new() } else { format!("# on {host}\n") };
+        let _ = writeln!(text, "```sh\n{}{}\n```\n", on(&step.broker.host), broker_command(step));
         for phase in &step.phases {
             let _ = writeln!(text, "**{}**, {}:\n", phase.name.as_str(), lasts(phase.name, phase.expected_ms));
-            let starting: Vec<String> = starting(step, phase.name).map(|process| command(step, process)).collect();
+            let starting = starting(step, phase.name);
+            let starting: Vec<String> = starting.map(|process| on(&process.host) + &command(step, process)).collect();
             if !starting.is_empty() {
                 let _ = writeln!(text, "```sh\n{}\n```\n", starting.join("\n"));
             }
@@ -119,7 +124,7 @@ fn variable(process: &str) -> String {
 }
 
 /// A word for a POSIX shell: as it is where nothing in it is special, else within single quotes.
-fn quoted(word: &str) -> String {
+pub(crate) fn quoted(word: &str) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,@%+".contains(c);
     if !word.is_empty() && word.chars().all(is_plain) {
         word.to_owned()

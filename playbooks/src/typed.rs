@@ -214,6 +214,9 @@ pub(crate) struct Target {
     pub(crate) ready_timeout: Span,
     #[serde(default = "default_stop_grace")]
     pub(crate) stop_grace: Span,
+    /// The file that this was read from: its name and its text.
+    #[serde(skip)]
+    pub(crate) file: (String, String),
 }
 
 /// Where its program lies.

@@ -16,6 +16,8 @@
 //!     summary.json   final counts and percentiles
 //! ```
 //!
+//! Runs from several hosts lie a folder deeper, `<target>-<repeat>/<host>/`, beside the phase marks by that host's clocks.
+//!
 //! Every line is handed to the kernel as soon as it is complete, so a tool that is killed loses at most the line that
 //! it was writing. Readers take damage as normal: a truncated last line or a bad row becomes a [`Warning`] with file
 //! and line, and what is whole is used. The published directories of the AXMQ guide (`raw.csv` + `meta.txt`) are read

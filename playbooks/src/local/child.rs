@@ -8,7 +8,7 @@ use std::fs::File;
 use std::os::fd::BorrowedFd;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
-use std::process::{Child as Process, Command, ExitStatus, Stdio};
+use std::process::{Child as OsChild, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -18,15 +18,16 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, getpid, getppid};
 
 use super::signals::Signals;
+use super::site::Process;
 use crate::netns;
 
 /// Where a child runs.
 #[derive(Default)]
-pub(super) struct Place<'a> {
+pub(crate) struct Place<'a> {
     /// Its network; absent: ours.
-    pub(super) namespace: Option<BorrowedFd<'a>>,
+    pub(crate) namespace: Option<BorrowedFd<'a>>,
     /// Processors that it may use; empty: all.
-    pub(super) cpus: &'a [usize],
+    pub(crate) cpus: &'a [usize],
 }
 
 impl Place<'_> {
@@ -47,17 +48,15 @@ impl Place<'_> {
 }
 
 /// A started process. Dropping it kills it: no way out of the runner leaves one behind.
-pub(super) struct Child {
-    pub(super) name: String,
-    pub(super) log: PathBuf,
-    process: Process,
+pub(crate) struct Child {
+    log: PathBuf,
+    process: OsChild,
     outcome: Option<ExitStatus>,
 }
 
 impl Child {
     /// Starts a command with its output in a log file. Must be called on the main thread: see [`set_apart`].
-    pub(super) fn start(
-        name: &str,
+    pub(crate) fn start(
         argv: &[String],
         env: &BTreeMap<String, String>,
         log: &Path,
@@ -71,16 +70,16 @@ impl Child {
         set_apart(&mut command);
         place.put(&mut command)?;
         let process = command.spawn().with_context(|| format!("cannot start {}", argv.join(" ")))?;
-        Ok(Self { name: name.to_owned(), log: log.to_path_buf(), process, outcome: None })
+        Ok(Self { log: log.to_path_buf(), process, outcome: None })
     }
 
     /// Process id.
-    pub(super) fn pid(&self) -> u32 {
+    pub(crate) fn pid(&self) -> u32 {
         self.process.id()
     }
 
     /// How it ended, if it did.
-    pub(super) fn ended(&mut self) -> Option<ExitStatus> {
+    pub(crate) fn ended(&mut self) -> Option<ExitStatus> {
         if self.outcome.is_none() {
             // An error means that it cannot be waited for, which for our own child cannot happen.
             self.outcome = self.process.try_wait().ok().flatten();
@@ -88,36 +87,21 @@ impl Child {
         self.outcome
     }
 
-    /// Asks it to end (SIGTERM), and kills it when it has not within the grace or when the user asks again.
-    pub(super) fn stop(&mut self, grace: Duration, signals: &Signals) -> Stopped {
-        if let Some(status) = self.ended() {
-            return Stopped { status, killed: false };
-        }
-        self.signal(Signal::SIGTERM);
-        let insisted = signals.count();
-        let gone = signals.wait_until(grace, || self.ended().is_some() || signals.count() > insisted);
-        match self.outcome {
-            Some(status) if gone => Stopped { status, killed: false },
-            _ => {
-                self.signal(Signal::SIGKILL);
-                let status = self.process.wait().unwrap_or_else(|_| ExitStatus::from_raw(Signal::SIGKILL as i32));
-                self.outcome = Some(status);
-                Stopped { status, killed: true }
-            }
-        }
-    }
-
     /// The end of its log, for an error message.
-    pub(super) fn last_words(&self) -> String {
-        let bytes = std::fs::read(&self.log).unwrap_or_default();
-        let text = String::from_utf8_lossy(&bytes).into_owned();
+    pub(crate) fn last_words(&self) -> String {
+        let text = self.output();
         let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
         let last = &lines[lines.len().saturating_sub(LAST_LINES)..];
         if last.is_empty() { "it said nothing".into() } else { format!("it said: {}", last.join(" | ")) }
     }
 
-    /// Sends it a signal.
-    pub(super) fn signal(&self, signal: Signal) {
+    /// Its whole log.
+    pub(crate) fn output(&self) -> String {
+        String::from_utf8_lossy(&std::fs::read(&self.log).unwrap_or_default()).into_owned()
+    }
+
+    /// Sends it a signal, if it is still there.
+    pub(crate) fn signal(&self, signal: Signal) {
         // It may have ended on its own in this moment, and then there is nobody to signal.
         let _ = kill(Pid::from_raw(self.pid().cast_signed()), signal);
     }
@@ -137,6 +121,23 @@ pub(super) struct Stopped {
     pub(super) status: ExitStatus,
     /// It did not end within its grace.
     pub(super) killed: bool,
+}
+
+/// Asks a process to end (SIGTERM), and kills it when it has not within the grace or when the user asks again.
+pub(super) fn stop(process: &mut dyn Process, grace: Duration, signals: &Signals) -> Stopped {
+    if let Some(status) = process.ended() {
+        return Stopped { status, killed: false };
+    }
+    process.signal(Signal::SIGTERM);
+    let insisted = signals.count();
+    signals.wait_until(grace, || process.ended().is_some() || signals.count() > insisted);
+    if let Some(status) = process.ended() {
+        return Stopped { status, killed: false };
+    }
+    process.signal(Signal::SIGKILL);
+    signals.wait_until(KILL_LIMIT, || process.ended().is_some());
+    let status = process.ended().unwrap_or_else(|| ExitStatus::from_raw(Signal::SIGKILL as i32));
+    Stopped { status, killed: true }
 }
 
 /// `exit code 1`, `SIGKILL`.
@@ -173,5 +174,8 @@ const ORPHAN_SIGNAL: Signal = Signal::SIGKILL;
 /// Priority of brokers and tools alike, where the runner may raise it: what else the machine does should disturb neither
 /// side, and the generator least of all.
 const NICE: i32 = -10;
+
+/// Even the kernel needs its time to take a process's memory back.
+const KILL_LIMIT: Duration = Duration::from_secs(30);
 
 const LAST_LINES: usize = 3;

@@ -30,9 +30,11 @@ impl Marks {
     }
 
     /// Begin or end of a phase.
-    pub(super) fn phase(&mut self, step: &PlannedStep, phase: Phase, edge: Edge) -> Result<()> {
+    pub(super) fn phase(&mut self, step: &PlannedStep, phase: Phase, edge: Edge) -> Result<Event> {
         let detail = json!({"step": step.step, "phase": phase.as_str()});
-        self.append(step, &Event::now(EventKind::Phase, phase.as_str()).edge(edge).detail(detail))
+        let event = Event::now(EventKind::Phase, phase.as_str()).edge(edge).detail(detail);
+        self.append(step, &event)?;
+        Ok(event)
     }
 
     /// The verdict of a gate.

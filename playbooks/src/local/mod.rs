@@ -7,13 +7,15 @@
 //! - [`progress`]: what a person sees meanwhile.
 //! - [`resume`]: going on with a run that was interrupted.
 //! - [`signals`]: Ctrl-C and SIGTERM.
+//! - [`site`]: the hosts of a step; this machine.
 
-mod child;
-mod gates;
+pub(crate) mod child;
+pub(crate) mod gates;
 mod marks;
 mod progress;
 pub(crate) mod resume;
 mod signals;
+pub(crate) mod site;
 mod step;
 
 use std::path::Path;
@@ -27,7 +29,8 @@ pub(crate) use self::signals::Signals;
 use self::gates::Gate;
 use self::marks::Marks;
 use self::progress::Progress;
-use crate::netns::{self, Network};
+use self::site::Site;
+use crate::netns;
 use crate::plan::{Plan, PlannedStep};
 
 /// What became of a plan.
@@ -45,6 +48,7 @@ pub(crate) struct Outcome {
 /// the next one runs; an error means that the run cannot go on.
 pub(crate) fn run(
     plan: &Plan,
+    site: &mut dyn Site,
     signals: &Signals,
     after_step: &mut dyn FnMut(&PlannedStep) -> Result<()>,
 ) -> Result<Outcome> {
@@ -66,9 +70,7 @@ pub(crate) fn run(
         progress.step(planned);
         marks.open(&planned.dir)?;
         let start = Instant::now();
-        // A network of its own: a clean slate, and no port in TIME_WAIT.
-        let network = if plan.hosts.is_empty() { None } else { Some(Network::make(&plan.hosts)?) };
-        let gates = step::run(planned, &plan.steps, network.as_ref(), signals, &mut marks, &progress)?;
+        let gates = step::run(planned, &plan.steps, site, signals, &mut marks, &progress)?;
         let (failures, remarks) = (failures(&gates), remarks(&gates));
         if signals.stop_asked().is_some() {
             marks.note(planned, "interrupted", "the run was stopped during this step; what it measured is kept")?;

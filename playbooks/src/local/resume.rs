@@ -3,6 +3,7 @@
 //! A step is done when the events of its target's repeat say so, which is the last thing that is written of it. Everything else
 //! that an interrupted step left is set aside, not deleted, and the step runs anew.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
@@ -71,6 +72,9 @@ fn obstacle(plan: &Plan, fresh: &Plan) -> Option<String> {
     if plan.boot_id != fresh.boot_id {
         return Some("this machine was started anew since".into());
     }
+    if plan.hosts != fresh.hosts {
+        return Some("its hosts are not the same any more, or were started anew since".into());
+    }
     let changed = plan.programs.iter().find(|(path, hash)| fresh.programs.get(*path) != Some(hash));
     changed.map(|(path, _)| format!("{path} has changed since"))
 }
@@ -84,14 +88,16 @@ pub(crate) fn done(step: &PlannedStep) -> Option<bool> {
     marks.next_back().and_then(|event| event.detail["passed"].as_bool())
 }
 
-/// Sets aside what an interrupted attempt at this step left.
+/// Sets aside what an interrupted attempt at this step left: beside the step's marks, and where hosts of their own have theirs.
 pub(super) fn clear(step: &PlannedStep) -> Result<()> {
-    let dir = Path::new(&step.dir);
-    if !dir.is_dir() {
-        return Ok(());
-    }
-    let run_dir = RunDir::reopen(dir).with_context(|| format!("cannot open {}", step.dir))?;
-    let at = || format!("cannot set aside what an interrupted run left in {}", step.dir);
+    let homes = step.processes.iter().filter_map(|process| Path::new(&process.run_dir).parent());
+    let folders: BTreeSet<&Path> = homes.chain([Path::new(&step.dir)]).collect();
+    folders.into_iter().filter(|folder| folder.is_dir()).try_for_each(|folder| clear_folder(step, folder))
+}
+
+fn clear_folder(step: &PlannedStep, dir: &Path) -> Result<()> {
+    let run_dir = RunDir::reopen(dir).with_context(|| format!("cannot open {}", dir.display()))?;
+    let at = || format!("cannot set aside what an interrupted run left in {}", dir.display());
     let entries = fs::read_dir(dir).with_context(at)?;
     for name in entries.flatten().map(|entry| entry.file_name()) {
         if name.to_str().is_some_and(|name| is_run_of(name, step)) {

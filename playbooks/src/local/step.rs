@@ -1,35 +1,34 @@
 //! One step: broker up, collectors on, ramp, settle, measure, drain, everything down, gates.
 
 use std::collections::BTreeMap;
-use std::net::{SocketAddr, TcpStream};
-use std::path::Path;
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use nix::sys::signal::Signal;
-use runlog::{Edge, Run, clock, host};
+use runlog::{Edge, Event, Run, clock, host};
 use serde_json::json;
 
-use super::child::{Child, Place, describe};
+use super::child::{describe, stop};
 use super::gates::{self, Gate};
 use super::marks::Marks;
 use super::progress::Progress;
 use super::signals::Signals;
-use crate::layout::{PROBER, SUT, TESTER};
-use crate::netns::Network;
+use super::site::{Process, Site, Start, Watched};
 use crate::plan::{Phase, PlannedCheck, PlannedPhase, PlannedProcess, PlannedStep, ProcessKind};
 
 /// Runs the step and returns the verdict of every gate. An error means that results cannot be kept any more.
 pub(super) fn run(
     step: &PlannedStep,
     steps: &[PlannedStep],
-    network: Option<&Network>,
+    site: &mut dyn Site,
     signals: &Signals,
     marks: &mut Marks,
     progress: &Progress,
 ) -> Result<Vec<Gate>> {
-    let mut running = Running { step, network, signals, children: Vec::new(), gates: Vec::new(), measured: None };
-    running.prepare()?;
+    site.begin(step)?;
+    let mut running =
+        Running { step, site, signals, children: Vec::new(), gates: Vec::new(), measured: None, phases: Vec::new() };
     let ended_early = match running.begin(marks)? {
         Ok(()) => running.phases(marks, progress)?,
         Err(early) => early,
@@ -39,6 +38,12 @@ pub(super) fn run(
     if signals.stop_asked().is_none() {
         let changed = running.declared("manifest-after").err().flatten();
         running.gates.extend(changed);
+    }
+    running.site.end(step, &running.phases)?;
+    for (name, detail) in running.site.findings() {
+        marks.fact(step, name, detail)?;
+    }
+    if signals.stop_asked().is_none() {
         running.judge(steps);
     }
     for gate in &running.gates {
@@ -50,21 +55,23 @@ pub(super) fn run(
 /// A step that is under way.
 struct Running<'a> {
     step: &'a PlannedStep,
-    /// The hosts, where they are not this machine itself.
-    network: Option<&'a Network>,
+    site: &'a mut dyn Site,
     signals: &'a Signals,
     /// In the order of starting; the broker is the first.
     children: Vec<Started<'a>>,
     gates: Vec<Gate>,
     /// The measure phase, monotonic nanoseconds.
     measured: Option<(u64, u64)>,
+    /// The marks so far.
+    phases: Vec<Event>,
 }
 
 /// A child.
 struct Started<'a> {
-    child: Child,
+    name: String,
+    process: Box<dyn Process>,
     /// What the plan says of a tool, and where it writes; absent for the broker.
-    tool: Option<(&'a PlannedProcess, Run)>,
+    tool: Option<(&'a PlannedProcess, String)>,
     is_stopped: bool,
     /// It was asked to end in the course of the measure phase.
     may_end: bool,
@@ -118,6 +125,10 @@ impl Started<'_> {
         self.tool.as_ref().is_some_and(|(planned, _)| planned.kind != ProcessKind::Collector)
     }
 
+    fn load(&self) -> &str {
+        self.tool.as_ref().map_or("", |(planned, _)| &planned.load)
+    }
+
     fn ends_by_itself(&self) -> bool {
         self.tool.as_ref().is_some_and(|(planned, _)| planned.ends_by_itself)
     }
@@ -127,19 +138,6 @@ impl Started<'_> {
 type Early = Option<Gate>;
 
 impl<'a> Running<'a> {
-    fn prepare(&self) -> Result<()> {
-        let logs = Path::new(&self.step.broker.log).parent().into_iter().map(Path::to_path_buf);
-        let files =
-            self.step.broker.files.iter().filter_map(|file| Path::new(&file.path).parent().map(Path::to_path_buf));
-        for folder in logs.chain(files) {
-            std::fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
-        }
-        for file in &self.step.broker.files {
-            std::fs::write(&file.path, &file.text).with_context(|| format!("cannot write {}", file.path))?;
-        }
-        Ok(())
-    }
-
     /// Before the first phase: a clean slate, and settings as declared.
     fn begin(&mut self, marks: &mut Marks) -> Result<Result<(), Early>> {
         if let Err(early) = self.clean_slate(marks)? {
@@ -151,23 +149,15 @@ impl<'a> Running<'a> {
     /// Waits until no more than the allowed sockets are in TIME_WAIT, and notes what the step begins with.
     fn clean_slate(&mut self, marks: &mut Marks) -> Result<Result<(), Early>> {
         let step = self.step;
-        let network = self.network;
-        let hosts: Vec<&str> = if network.is_some() { vec![SUT, TESTER, PROBER] } else { vec![SUT] };
-        let most = || {
-            let on = |host: &&str| match network {
-                Some(network) => network.on(host, gates::time_wait).ok().flatten(),
-                None => gates::time_wait(),
-            };
-            hosts.iter().filter_map(on).max()
-        };
         let begin = Instant::now();
         let allowed = step.clean.map_or(u64::MAX, |clean| clean.time_wait_max);
         let limit = Duration::from_millis(step.clean.map_or(0, |clean| clean.limit_ms));
-        let outcome = self.wait(limit, |_| most().is_none_or(|sockets| sockets <= allowed));
-        let left = most();
+        let is_clean = |site: &dyn Site| site.time_wait().is_none_or(|sockets| sockets <= allowed);
+        let outcome = self.wait_on_site(limit, |site, _| is_clean(site));
+        let left = self.site.time_wait();
         let facts = json!({
             "time_wait": left, "waited_ms": begin.elapsed().as_millis() as u64, "boot_id": host::boot_id(),
-            "fresh_network": network.is_some(),
+            "fresh_network": self.site.is_fresh(),
         });
         marks.fact(step, "clean-slate", facts)?;
         Ok(outcome.and_then(|clean| {
@@ -175,13 +165,13 @@ impl<'a> Running<'a> {
                 let left = left.unwrap_or_default();
                 format!("{left} sockets in TIME_WAIT after {limit:?}, at most {allowed} may be")
             };
-            if clean { Ok(()) } else { Err(Some(Gate::failed("clean-slate", SUT, reason()))) }
+            if clean { Ok(()) } else { Err(Some(Gate::failed("clean-slate", &step.broker.host, reason()))) }
         }))
     }
 
     /// Declared settings are those observed.
     fn declared(&mut self, gate: &'static str) -> Result<(), Early> {
-        self.checks(gate, &self.step.manifest, |log| gates::differences(&std::fs::read_to_string(log).ok()?))
+        self.checks(gate, &self.step.manifest, gates::differences)
     }
 
     /// The broker delivers, at each QoS that it grants.
@@ -194,26 +184,36 @@ impl<'a> Running<'a> {
         &mut self,
         gate: &'static str,
         checks: &'a [PlannedCheck],
-        explain: impl Fn(&Path) -> Option<String>,
+        explain: impl Fn(&str) -> Option<String>,
     ) -> Result<(), Early> {
         let mut started = Vec::new();
         for check in checks {
-            let place = self.place(&check.host, &[])?;
-            let child = Child::start(&check.name, &check.argv, &self.step.env, Path::new(&check.log), &place);
-            started.push(child.map_err(|error| Some(Gate::failed(gate, &check.name, format!("{error:#}"))))?);
+            let start = Start {
+                name: &check.name,
+                host: &check.host,
+                argv: &check.argv,
+                env: &self.step.env,
+                log: &check.log,
+                cpus: &[],
+                watched: None,
+            };
+            let process = self.site.start(&start);
+            let process = process.map_err(|error| Some(Gate::failed(gate, &check.name, format!("{error:#}"))))?;
+            started.push((check, process));
         }
         let limit = Duration::from_millis(checks.iter().map(|check| check.limit_ms).max().unwrap_or(0));
-        self.wait(limit, |_| started.iter_mut().all(|child| child.ended().is_some()))?;
+        self.wait(limit, |_| started.iter_mut().all(|(_, process)| process.ended().is_some()))?;
         let mut failed = None;
-        for mut child in started {
-            let failure = match child.ended() {
+        for (check, mut process) in started {
+            let failure = match process.ended() {
                 Some(status) if status.success() => None,
                 Some(status) => {
-                    Some(explain(&child.log).unwrap_or_else(|| format!("{}; {}", describe(status), child.last_words())))
+                    let explained = explain(&process.output());
+                    Some(explained.unwrap_or_else(|| format!("{}; {}", describe(status), process.last_words())))
                 }
-                None => Some(format!("not done after {limit:?}; {}", child.last_words())),
+                None => Some(format!("not done after {limit:?}; {}", process.last_words())),
             };
-            let judged = Gate::judged(gate, &child.name, failure);
+            let judged = Gate::judged(gate, &check.name, failure);
             if judged.failure.is_some() && failed.is_none() {
                 failed = Some(judged);
             } else {
@@ -226,7 +226,7 @@ impl<'a> Running<'a> {
     /// Goes through the phases; returns the gate that ended them early, if one did.
     fn phases(&mut self, marks: &mut Marks, progress: &Progress) -> Result<Option<Gate>> {
         for phase in [Phase::Ramp, Phase::Settle, Phase::Measure, Phase::Drain] {
-            marks.phase(self.step, phase, Edge::Begin)?;
+            self.phases.push(marks.phase(self.step, phase, Edge::Begin)?);
             progress.phase(self.step, phase);
             let begin = clock::mono_ns();
             let outcome = match phase {
@@ -243,7 +243,7 @@ impl<'a> Running<'a> {
             if phase == Phase::Measure && outcome.is_ok() {
                 self.measured = Some((begin, clock::mono_ns()));
             }
-            marks.phase(self.step, phase, Edge::End)?;
+            self.phases.push(marks.phase(self.step, phase, Edge::End)?);
             if let Err(early) = outcome {
                 return Ok(early);
             }
@@ -254,22 +254,25 @@ impl<'a> Running<'a> {
     fn start_broker(&mut self) -> Result<(), Early> {
         let broker = &self.step.broker;
         if !broker.argv.is_empty() {
-            let place = self.place(SUT, &broker.cpus)?;
-            self.start(BROKER, (&broker.argv, &broker.env), &broker.log, &place, None)?;
+            let start = Start {
+                name: BROKER,
+                host: &broker.host,
+                argv: &broker.argv,
+                env: &broker.env,
+                log: &broker.log,
+                cpus: &broker.cpus,
+                watched: None,
+            };
+            self.start(&start, None)?;
         }
         let address: SocketAddr = broker.address.parse().map_err(|error| {
             Some(Gate::failed("ready", BROKER, format!("'{}' is no address: {error}", broker.address)))
         })?;
         let limit = Duration::from_millis(broker.ready_timeout_ms);
-        let network = self.network;
-        let accepts = || match network {
-            Some(network) => network.accepts(TESTER, &address, CONNECT_LIMIT),
-            None => TcpStream::connect_timeout(&address, CONNECT_LIMIT).is_ok(),
-        };
-        if self.wait(limit, |_| accepts())? {
+        if self.wait_on_site(limit, |site, _| site.accepts(&broker.reached_from, &address, CONNECT_LIMIT))? {
             return Ok(());
         }
-        let said = self.children.first().map(|broker| format!("; {}", broker.child.last_words())).unwrap_or_default();
+        let said = self.children.first().map(|broker| format!("; {}", broker.process.last_words())).unwrap_or_default();
         let reason = format!("does not accept connections on {address} after {limit:?}{said}");
         Err(Some(Gate::failed("ready", BROKER, reason)))
     }
@@ -280,13 +283,22 @@ impl<'a> Running<'a> {
         let limit = Duration::from_millis(step.phase(phase).limit_ms);
         let mut awaited = Vec::new();
         for planned in step.processes.iter().filter(|planned| planned.start == phase) {
-            self.await_ready(&mut awaited, limit)?;
+            if !planned.with_previous {
+                self.await_ready(&mut awaited, limit)?;
+            }
             let values = self.runtime_values();
             let argv: Vec<String> = planned.argv.iter().map(|arg| with_values(arg, &values)).collect();
-            // Opened before it exists: only the path counts here, and the metadata need not be read at every look.
-            let run = Run::open(with_values(&planned.run_dir, &values));
-            let place = self.place(&planned.host, &planned.cpus)?;
-            self.start(&planned.name, (&argv, &step.env), &planned.log, &place, Some((planned, run)))?;
+            let run_dir = with_values(&planned.run_dir, &values);
+            let start = Start {
+                name: &planned.name,
+                host: &planned.host,
+                argv: &argv,
+                env: &step.env,
+                log: &planned.log,
+                cpus: &planned.cpus,
+                watched: Some(Watched { kind: planned.kind, run_dir: &run_dir }),
+            };
+            self.start(&start, Some((planned, run_dir.clone())))?;
             if planned.awaits_ready {
                 awaited.push(self.children.len() - 1);
             }
@@ -297,10 +309,10 @@ impl<'a> Running<'a> {
     /// Waits until each of these children is ready.
     fn await_ready(&mut self, awaited: &mut Vec<usize>, limit: Duration) -> Result<(), Early> {
         for index in awaited.drain(..) {
-            if !self.wait(limit, |children| is_ready(&children[index]))? {
-                let child = &self.children[index].child;
-                let reason = format!("not ready after {limit:?}; {}", child.last_words());
-                return Err(Some(Gate::failed("ready", &child.name, reason)));
+            if !self.wait(limit, |children| children[index].process.is_ready())? {
+                let started = &self.children[index];
+                let reason = format!("not ready after {limit:?}; {}", started.process.last_words());
+                return Err(Some(Gate::failed("ready", &started.name, reason)));
             }
         }
         Ok(())
@@ -321,11 +333,11 @@ impl<'a> Running<'a> {
             if let Err(early) = self.wait(left, |_| false) {
                 return Ok(Err(early));
             }
-            if let Some(index) = self.children.iter().position(|started| started.child.name == name) {
+            if let Some(index) = self.children.iter().position(|started| started.name == name) {
                 let started = &mut self.children[index];
                 started.may_end |= action == Action::Stop;
                 marks.fact(step, action.name(), json!({"process": name}))?;
-                started.child.signal(action.signal());
+                started.process.signal(action.signal());
             }
         }
         Ok(self.finish(phase, begin))
@@ -338,21 +350,26 @@ impl<'a> Running<'a> {
             children
                 .iter_mut()
                 .filter(|started| started.ends_by_itself())
-                .all(|started| started.child.ended().is_some())
+                .all(|started| started.process.ended().is_some())
         };
         if self.wait(limit, all_done)? {
             return Ok(());
         }
         let mut finite = self.children.iter_mut().filter(|started| started.ends_by_itself());
-        let late = finite.find_map(|started| started.child.ended().is_none().then(|| started.child.name.clone()));
+        let late = finite.find_map(|started| started.process.ended().is_none().then(|| started.name.clone()));
         let reason = format!("not done {limit:?} after the end of the measure phase");
         Err(Some(Gate::failed("finish", &late.unwrap_or_default(), reason)))
     }
 
-    /// Stops the sender (the load that was started last), lets arrive what is under way, then stops the others.
+    /// Stops the sender (the load that was started last, all parts of it), lets arrive what is under way, then stops the others.
     fn drain(&mut self) -> Result<(), Early> {
         if let Some(last) = self.children.iter().rposition(Started::is_load) {
-            self.stop(last);
+            let load = self.children[last].load().to_owned();
+            for index in (0..=last).rev() {
+                if self.children[index].is_load() && self.children[index].load() == load {
+                    self.stop(index);
+                }
+            }
         }
         self.pass(Phase::Drain)?;
         for index in (0..self.children.len()).rev() {
@@ -384,48 +401,48 @@ impl<'a> Running<'a> {
                 Duration::from_millis(self.step.broker.stop_grace_ms) + closing_time(Some(connections))
             }
         };
-        let stopped = started.child.stop(grace, self.signals);
+        let stopped = stop(&mut *started.process, grace, self.signals);
         if self.signals.stop_asked().is_none() {
-            let last_words = started.child.last_words();
+            let last_words = started.process.last_words();
             self.gates.push(match &started.tool {
-                Some(_) => gates::tool_exit(&started.child.name, &stopped, &last_words),
-                None => gates::broker_exit(&started.child.name, &stopped, &last_words),
+                Some(_) => gates::tool_exit(&started.name, &stopped, &last_words),
+                None => gates::broker_exit(&started.name, &stopped, &last_words),
             });
         }
     }
 
     fn judge(&mut self, steps: &[PlannedStep]) {
         let tools = self.children.iter().filter_map(|started| started.tool.as_ref());
-        let written: Vec<gates::Written<'_>> = tools.map(|(planned, run)| (*planned, run)).collect();
-        let judged = gates::judge(&written, self.measured);
+        let runs: Vec<(&PlannedProcess, Run)> = tools.map(|(planned, dir)| (*planned, Run::open(dir))).collect();
+        let written: Vec<gates::Written<'_>> = runs.iter().map(|(planned, run)| (*planned, run)).collect();
+        let measured = |process: &PlannedProcess| {
+            let (begin, end) = self.measured?;
+            Some((self.site.mono_ns_of(&process.host, begin), self.site.mono_ns_of(&process.host, end)))
+        };
+        let judged = gates::judge(&written, &measured);
         self.gates.extend(judged);
         self.gates.extend(gates::since_first(self.step, steps));
         self.gates.extend(gates::steady(self.step, &written, self.measured));
     }
 
-    fn place(&self, host: &str, cpus: &'a [usize]) -> Result<Place<'a>, Early> {
-        let namespace = self.network.map(|network| network.host(host)).transpose();
-        let namespace = namespace.map_err(|error| Some(Gate::failed("start", host, format!("{error:#}"))))?;
-        Ok(Place { namespace, cpus })
-    }
-
-    fn start(
-        &mut self,
-        name: &str,
-        (argv, env): (&[String], &BTreeMap<String, String>),
-        log: &str,
-        place: &Place<'_>,
-        tool: Option<(&'a PlannedProcess, Run)>,
-    ) -> Result<(), Early> {
-        let child = Child::start(name, argv, env, Path::new(log), place);
-        let child = child.map_err(|error| Some(Gate::failed("start", name, format!("{error:#}"))))?;
-        self.children.push(Started { child, tool, is_stopped: false, may_end: false });
+    fn start(&mut self, start: &Start<'_>, tool: Option<(&'a PlannedProcess, String)>) -> Result<(), Early> {
+        let process = self.site.start(start);
+        let process = process.map_err(|error| Some(Gate::failed("start", start.name, format!("{error:#}"))))?;
+        self.children.push(Started { name: start.name.to_owned(), process, tool, is_stopped: false, may_end: false });
         Ok(())
     }
 
     /// Waits for a condition, a signal, the end of a child that should live, or the limit. `Ok(false)`: the limit.
     fn wait(&mut self, limit: Duration, mut condition: impl FnMut(&mut [Started<'a>]) -> bool) -> Result<bool, Early> {
-        let (signals, children) = (self.signals, &mut self.children);
+        self.wait_on_site(limit, |_, children| condition(children))
+    }
+
+    fn wait_on_site(
+        &mut self,
+        limit: Duration,
+        mut condition: impl FnMut(&dyn Site, &mut [Started<'a>]) -> bool,
+    ) -> Result<bool, Early> {
+        let (site, signals, children) = (&*self.site, self.signals, &mut self.children);
         let mut early: Option<Early> = None;
         let met = signals.wait_until(limit, || {
             if signals.stop_asked().is_some() {
@@ -433,13 +450,13 @@ impl<'a> Running<'a> {
             } else if let Some(gate) = children.iter_mut().find_map(died) {
                 early = Some(Some(gate));
             }
-            early.is_some() || condition(children)
+            early.is_some() || condition(site, children)
         });
         early.map_or(Ok(met), Err)
     }
 
     fn runtime_values(&self) -> BTreeMap<String, String> {
-        let pid = |started: &Started<'_>| (format!("${{PID:{}}}", started.child.name), started.child.pid().to_string());
+        let pid = |started: &Started<'_>| (format!("${{PID:{}}}", started.name), started.process.pid().to_string());
         let mut values: BTreeMap<String, String> = self.children.iter().map(pid).collect();
         values.insert("${UTC}".into(), clock::utc_compact(clock::wall_ns()));
         values
@@ -449,23 +466,12 @@ impl<'a> Running<'a> {
 /// The gate that fails when a child that should live has ended.
 fn died(started: &mut Started<'_>) -> Option<Gate> {
     let may_end = started.is_stopped || started.may_end || started.ends_by_itself();
-    let status = started.child.ended()?;
+    let status = started.process.ended()?;
     if may_end && status.success() || started.is_stopped {
         return None;
     }
-    let reason = format!("ended in the middle of the step with {}; {}", describe(status), started.child.last_words());
-    Some(Gate::failed("alive", &started.child.name, reason))
-}
-
-/// A collector is ready when it has its first sample, a load when its events say so.
-fn is_ready(started: &Started<'_>) -> bool {
-    let Some((planned, run)) = &started.tool else { return true };
-    match planned.kind {
-        ProcessKind::Collector => run.raw().is_ok_and(|samples| samples.rows > 0),
-        ProcessKind::Loadgen | ProcessKind::Prober => {
-            run.events().is_ok_and(|events| events.value.iter().any(|event| event.name == READY))
-        }
-    }
+    let reason = format!("ended in the middle of the step with {}; {}", describe(status), started.process.last_words());
+    Some(Gate::failed("alive", &started.name, reason))
 }
 
 fn with_values(text: &str, values: &BTreeMap<String, String>) -> String {
@@ -474,9 +480,6 @@ fn with_values(text: &str, values: &BTreeMap<String, String>) -> String {
 
 /// Name of the broker among the step's processes.
 const BROKER: &str = "broker";
-
-/// The event by which a load tool says that all its clients are connected, and subscribed if they are to be.
-const READY: &str = "ready";
 
 /// For one attempt of the ready check.
 const CONNECT_LIMIT: Duration = Duration::from_secs(1);

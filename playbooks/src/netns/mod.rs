@@ -40,6 +40,8 @@ pub(crate) fn layout(cpus: &[usize]) -> Layout {
         interface: INTERFACE.to_owned(),
         address: Ipv4Addr::new(10, 77, 0, last),
         secondary,
+        folder: None,
+        boot_id: None,
     };
     let hosts = vec![host(SUT, 1, Vec::new()), host(TESTER, 2, secondary), host(PROBER, 3, Vec::new())];
     Layout::of_hosts(hosts, PORT, cpus)

@@ -16,6 +16,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use super::{LEFT, Left, STOP, image};
+use crate::local::site::Here;
 use crate::local::{self, Signals};
 use crate::plan::Plan;
 
@@ -72,7 +73,7 @@ fn run() -> Result<local::Outcome> {
     let signals = Signals::listen()?;
     std::thread::spawn(stop_when_asked);
     // Only the steps' directories go home: the plan is there, and whole.
-    local::run(&plan, &signals, &mut |step| {
+    local::run(&plan, &mut Here::with_hosts(&plan.hosts), &signals, &mut |step| {
         let dir = Path::new(&step.dir);
         bring_home(dir, &Path::new(HOME).join(dir.file_name().context("a step's directory has a name")?))
     })

@@ -3,7 +3,7 @@
 use std::fs;
 
 /// Sockets in TIME_WAIT in the network of the thread that asks; absent where the kernel does not say.
-pub(in crate::local) fn time_wait() -> Option<u64> {
+pub(crate) fn time_wait() -> Option<u64> {
     time_wait_of(&fs::read_to_string("/proc/thread-self/net/sockstat").ok()?)
 }
 

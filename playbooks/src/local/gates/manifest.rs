@@ -56,13 +56,14 @@ pub(in crate::local) fn since_first(step: &PlannedStep, steps: &[PlannedStep]) -
 /// The metadata of a collector of a step that was run.
 fn meta(step: &PlannedStep, collector: &str) -> Option<Meta> {
     let planned = step.processes.iter().find(|process| process.name == collector)?;
-    Run::open(run_dir(&step.dir, &planned.run_dir)?).meta
+    Run::open(run_dir(&planned.run_dir)?).meta
 }
 
 /// The directory that a planned run directory has become.
-fn run_dir(dir: &str, planned: &str) -> Option<PathBuf> {
-    let pattern = Path::new(planned).file_name()?.to_str()?;
-    let entries = std::fs::read_dir(dir).ok()?.flatten();
+fn run_dir(planned: &str) -> Option<PathBuf> {
+    let planned = Path::new(planned);
+    let pattern = planned.file_name()?.to_str()?;
+    let entries = std::fs::read_dir(planned.parent()?).ok()?.flatten();
     entries.map(|entry| entry.path()).find(|path| {
         path.file_name().and_then(|name| name.to_str()).is_some_and(|name| is_run_of_pattern(name, pattern))
     })

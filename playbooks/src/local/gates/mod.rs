@@ -20,7 +20,7 @@ use std::os::unix::process::ExitStatusExt;
 use nix::sys::signal::Signal;
 use runlog::Run;
 
-pub(super) use self::clean::time_wait;
+pub(crate) use self::clean::time_wait;
 pub(super) use self::manifest::{differences, since_first};
 pub(super) use self::steady::steady;
 
@@ -82,13 +82,14 @@ fn killed(stopped: &Stopped, last_words: &str) -> Option<String> {
     stopped.killed.then(|| format!("did not end when asked, and was killed; {last_words}"))
 }
 
-/// What the files of a step's processes say. `measure` is absent when that phase never came to its end.
-pub(super) fn judge(written: &[Written<'_>], measure: Option<Window>) -> Vec<Gate> {
+/// What the files of a step's processes say. `measure` is the measure phase by the clock of a process's host; absent when that
+/// phase never came to its end.
+pub(super) fn judge(written: &[Written<'_>], measure: &dyn Fn(&PlannedProcess) -> Option<Window>) -> Vec<Gate> {
     let mut gates = Vec::new();
     for (process, run) in written {
         gates.extend(match process.kind {
-            ProcessKind::Collector => samples::judge(process, run, measure),
-            ProcessKind::Loadgen | ProcessKind::Prober => load::judge(process, run, measure),
+            ProcessKind::Collector => samples::judge(process, run, measure(process)),
+            ProcessKind::Loadgen | ProcessKind::Prober => load::judge(process, run, measure(process)),
         });
     }
     gates.extend(load::lost_roles(written));
@@ -115,6 +116,8 @@ mod tests {
             awaits_ready: true,
             ends_by_itself: false,
             connections: None,
+            with_previous: false,
+            load: name.to_owned(),
             saturates: false,
             interval_ms: None,
             stop_ms: None,

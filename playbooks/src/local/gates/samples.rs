@@ -34,8 +34,7 @@ fn late(table: &Table, (begin, end): Window, interval_ms: u64) -> Option<String>
 
 /// The kernel of the broker's host has counted at least as many established connections as the load tools say they held: a
 /// second pair of eyes beside the tools' own gauges. On loopback it counts both ends.
-pub(super) fn witness(written: &[Written<'_>], measure: Option<Window>) -> Option<Gate> {
-    let (begin, end) = measure?;
+pub(super) fn witness(written: &[Written<'_>], measure: &dyn Fn(&PlannedProcess) -> Option<Window>) -> Option<Gate> {
     let held = |process: &&PlannedProcess| {
         process.kind == ProcessKind::Loadgen && process.start == Phase::Ramp && process.stop_ms.is_none()
     };
@@ -43,6 +42,7 @@ pub(super) fn witness(written: &[Written<'_>], measure: Option<Window>) -> Optio
     let (process, run) = written.iter().find(|(process, run)| {
         process.kind == ProcessKind::Collector && run.path.file_name().is_some_and(is_brokers)
     })?;
+    let (begin, end) = measure(process)?;
     let table = run.raw().ok()?;
     let (at, estab) = (table.numbers(columns::MONO_NS).ok()?, table.numbers(columns::TCP_ESTAB).ok()?);
     let within = at.iter().zip(&estab).filter(|(at, _)| at.is_some_and(|at| (begin..=end).contains(&at)));
