@@ -239,11 +239,11 @@ impl Series {
     /// Those that the latency log keeps, with the tags that they have there.
     pub(crate) fn logged(&self) -> [(&'static str, &Distribution); 5] {
         [
-            ("connack", &self.connack),
-            ("send_lag", &self.send_lag),
+            (hlog::CONNACK, &self.connack),
+            (hlog::SEND_LAG, &self.send_lag),
             ("ack", &self.ack),
-            ("corrected", &self.latency),
-            ("uncorrected", &self.uncorrected),
+            (hlog::CORRECTED, &self.latency),
+            (hlog::UNCORRECTED, &self.uncorrected),
         ]
     }
 }

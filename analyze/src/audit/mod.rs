@@ -26,7 +26,7 @@ mod packets;
 mod phases;
 mod repeats;
 mod sampling;
-mod steady;
+pub(crate) mod steady;
 mod storm;
 mod subscribers;
 mod window;

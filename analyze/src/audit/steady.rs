@@ -133,9 +133,9 @@ impl Growth {
 /// With fewer, the order of a few neighbours decides.
 const SAMPLES_MIN: usize = 20;
 /// A broker's own housekeeping moves by less, MiB.
-const GROWTH_MIB_MIN: f64 = 8.0;
+pub(crate) const GROWTH_MIB_MIN: f64 = 8.0;
 /// Share of the median; below it an hour's run would still be the same state.
-const GROWTH_SHARE_MIN: f64 = 0.03;
+pub(crate) const GROWTH_SHARE_MIN: f64 = 0.03;
 /// Share of the median rate that a drift makes over the window; equal runs differ by half of it.
 const SLIP_MIN: f64 = 0.1;
 const MIB_IN_MB: f64 = 1.048_576;

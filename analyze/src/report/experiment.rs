@@ -14,6 +14,7 @@ use runlog::{Event, EventKind, LoadSummary, ProbeSummary, Run, Summary, Warning}
 use serde::Serialize;
 use serde_json::Value;
 
+use super::configuration::{self, Configuration};
 use super::plain;
 use crate::phases::{self, MEASURE, Span};
 
@@ -35,6 +36,8 @@ pub struct Experiment {
     pub repeats: u32,
     /// Every step against every target in every repeat.
     pub points: Vec<Point>,
+    /// How the brokers were set up.
+    pub configurations: Vec<Configuration>,
     /// What was wrong with files.
     pub warnings: Vec<Warning>,
 }
@@ -204,10 +207,12 @@ impl Experiment {
             steps,
             repeats,
             points: Vec::new(),
+            configurations: Vec::new(),
             warnings,
             dir,
         };
         experiment.fill_points(runs);
+        experiment.configurations = configuration::of(&experiment, &plan);
         Ok(experiment)
     }
 

@@ -7,11 +7,14 @@ use runlog::{Percentiles, order};
 use serde::Serialize;
 
 use super::checks::Checks;
+use super::configuration::Configuration;
+use super::console::{self, ConsoleCourse};
 use super::experiment::{Experiment, PlanText, Point, StepKind, Target};
 use super::main_metrics;
 use super::manifest::Manifest;
 use super::measure::{Measured, Sample};
 use super::metric::{Better, Metric};
+use super::noise::Noise;
 use super::provenance::Provenance;
 use super::timeline::Timeline;
 use super::verdict::{self, VerdictLine};
@@ -39,6 +42,12 @@ pub struct Figures {
     pub steps: Vec<StepFigures>,
     /// Memory against connections, one per target.
     pub memory: Vec<MemoryFigures>,
+    /// How much equal things differed.
+    pub noise: Noise,
+    /// Receive rates from console logs.
+    pub consoles: Vec<ConsoleCourse>,
+    /// How the brokers were set up.
+    pub configurations: Vec<Configuration>,
     /// Every broker run in the published windows and in ours.
     pub windows: Vec<RunSummary>,
     /// Claims and audit.
@@ -176,6 +185,12 @@ impl Figures {
         let steps: Vec<StepFigures> =
             (0..experiment.steps.len()).map(|step| step_figures(&experiment, &measured, step)).collect();
         let memory = (0..experiment.targets.len()).map(|target| memory(&experiment, &measured, target)).collect();
+        let (consoles, damage) = match experiment.is_plain {
+            true => console::find(&experiment.dir, &experiment.targets),
+            // A playbook keeps what its tools print too, and their counters beside it.
+            false => (Vec::new(), Vec::new()),
+        };
+        experiment.warnings.extend(damage);
         let manifest = Manifest::of(&experiment);
         let provenance = Provenance::of(&experiment);
         let brokers = experiment.points.iter().filter_map(|point| point.broker.as_ref());
@@ -192,12 +207,16 @@ impl Figures {
             verdicts: Vec::new(),
             steps,
             memory,
+            noise: Noise::default(),
+            consoles,
+            configurations: experiment.configurations,
             windows,
             checks,
             provenance,
             manifest,
             warnings,
         };
+        figures.noise = Noise::of(&figures);
         figures.headline = verdict::headline(&figures);
         figures.verdicts = verdict::lines(&figures);
         figures
@@ -327,13 +346,14 @@ fn step_figures(experiment: &Experiment, measured: &[Measured], step: usize) -> 
         }
         figure
     };
-    let row = |metric| Row::of(metric, places.clone().map(|target| figure(metric, target)).collect());
+    let kind = experiment.steps[step].kind;
+    let row = |metric| Row::of(metric, kind, places.clone().map(|target| figure(metric, target)).collect());
     let mut rows: Vec<Row> = Metric::ALL.into_iter().map(row).filter(Row::is_known).collect();
     if rows.is_empty() {
         // A step that failed throughout keeps a row, so that it is seen to have failed.
         rows.extend(main_metrics(experiment.steps[step].kind).first().map(|metric| row(*metric)));
     }
-    let timeline = |(point, _): (&Point, &Measured)| Timeline::of(point, label(point.target));
+    let timeline = |(point, _): (&Point, &Measured)| Timeline::of(point, label(point.target), experiment.is_plain);
     let lengths: Vec<f64> = places.clone().flat_map(of_target).filter_map(|(_, m)| m.measured_s).collect();
     StepFigures {
         name: experiment.steps[step].name.clone(),
@@ -374,10 +394,12 @@ impl Row {
         self.figures.iter().any(|figure| figure.estimate.is_some() || !figure.voids.is_empty())
     }
 
-    fn of(metric: Metric, figures: Vec<Figure>) -> Self {
+    fn of(metric: Metric, kind: StepKind, figures: Vec<Figure>) -> Self {
+        // What an idle host sends is the background that somebody gave it, not an achievement.
+        let is_background = metric == Metric::TxMib && kind != StepKind::Throughput;
         let contrast = match figures.as_slice() {
             [Figure { estimate: Some(a), .. }, Figure { estimate: Some(b), .. }]
-                if metric.better() != Better::Neither =>
+                if metric.better() != Better::Neither && !is_background =>
             {
                 Contrast::between(a, b)
             }
@@ -391,6 +413,7 @@ impl LatencyCurves {
     /// Pools the histograms; `lost` further messages count as infinite, and the curve ends where they begin.
     fn of(label: &str, logs: &[&LatencyInterval], lost: u64) -> Option<Self> {
         let of_tag = |tag: Option<&str>| {
+            let lost = if tag == Some(hlog::CONNACK) { 0 } else { lost };
             let histogram = hlog::merge(logs.iter().copied(), tag).filter(|histogram| !histogram.is_empty())?;
             let all = histogram.len() + lost;
             let arrived = |quantile: f64| quantile * all as f64 / histogram.len() as f64;
@@ -398,7 +421,8 @@ impl LatencyCurves {
             let quantiles = curve_quantiles(all).into_iter().filter(|quantile| arrived(*quantile) <= 1.0);
             Some((quantiles.map(at).collect(), Percentiles::of_histogram(&histogram, US_PER_NS, lost)))
         };
-        let (corrected, percentiles) = of_tag(Some(hlog::CORRECTED)).or_else(|| of_tag(None))?;
+        let (corrected, percentiles) =
+            of_tag(Some(hlog::CORRECTED)).or_else(|| of_tag(Some(hlog::CONNACK))).or_else(|| of_tag(None))?;
         let uncorrected = of_tag(Some(hlog::UNCORRECTED)).map(|(curve, _)| curve).unwrap_or_default();
         Some(Self { label: label.to_owned(), count: percentiles.count, corrected, uncorrected, percentiles })
     }

@@ -4,12 +4,16 @@
 //! parts are filled in. The page holds both languages, and a pair of radio buttons decides by style alone which is shown.
 //! Everything that comes from data is escaped.
 
+mod evidence;
+mod manifests;
 mod sections;
 
+pub(super) use self::sections::verdict_words;
 use super::charts::Chart;
 use super::figures::Figures;
 use super::picture;
 use super::text::{Lang, Text};
+use crate::text;
 
 /// Where the page's data lies and what lies beside it.
 pub struct Surroundings<'a> {
@@ -49,21 +53,24 @@ pub fn page(figures: &Figures, charts: &[(String, Chart)], around: &Surroundings
             ("failed", &sections::failed(figures)),
             ("claims", &sections::claims(figures)),
             ("audit", &sections::audit(figures)),
-            ("declared", &sections::declared(figures)),
-            ("windows", &sections::windows(figures)),
-            ("targets", &sections::targets(figures)),
-            ("hosts", &sections::hosts(figures)),
-            ("differences", &sections::differences(figures)),
-            ("slates", &sections::slates(figures)),
-            ("accounts", &sections::accounts(figures)),
-            ("observers", &sections::observers(figures)),
-            ("clocks", &sections::clocks(figures)),
-            ("tools", &sections::tools(figures)),
+            ("declared", &manifests::declared(figures)),
+            ("windows", &evidence::windows(figures)),
+            ("steady", &evidence::steady(figures)),
+            ("noise", &evidence::noise(figures)),
+            ("configurations", &manifests::configurations(figures)),
+            ("targets", &manifests::targets(figures)),
+            ("hosts", &manifests::hosts(figures)),
+            ("differences", &manifests::differences(figures)),
+            ("slates", &evidence::slates(figures)),
+            ("accounts", &evidence::accounts(figures)),
+            ("observers", &evidence::observers(figures)),
+            ("clocks", &evidence::clocks(figures)),
+            ("tools", &manifests::tools(figures)),
             ("dir", &escape(&around.dir)),
             ("siblings", &siblings),
-            ("warnings", &sections::warnings(figures)),
-            ("commands", &sections::commands(figures)),
-            ("files", &sections::files(figures)),
+            ("warnings", &evidence::warnings(figures)),
+            ("commands", &manifests::commands(figures)),
+            ("files", &manifests::files(figures)),
             ("version", &escape(runlog::version())),
         ],
     )
@@ -196,6 +203,37 @@ fn list(kind: &str, class: &str, items: &[String]) -> String {
 
 fn paragraph(text: &Text) -> String {
     format!("<p>{}</p>\n", both(text))
+}
+
+fn heads(pairs: &[(&str, &str)]) -> Vec<String> {
+    pairs.iter().map(|(en, zh)| if en == zh { escape(en) } else { say(en, zh) }).collect()
+}
+
+fn row_head(text: &Text) -> String {
+    format!("<th scope=\"row\">{}</th>", both(text))
+}
+
+fn cell(text: &str) -> String {
+    format!("<td>{}</td>", escape(text))
+}
+
+/// A value, or that nobody wrote it down.
+fn value_cell(value: Option<&str>) -> String {
+    value.map_or_else(|| format!("<td>{}</td>", say("not recorded", "未记录")), cell)
+}
+
+fn code(value: Option<&str>) -> String {
+    value
+        .filter(|value| !value.is_empty())
+        .map_or_else(|| value_cell(None), |value| format!("<td class=\"code\">{}</td>", escape(value)))
+}
+
+fn not_recorded(en: &str, zh: &str) -> String {
+    paragraph(&text!("Not recorded: {en}.", "未记录：{zh}。"))
+}
+
+fn marker(place: usize) -> String {
+    format!("<span class=\"marker t{}\" aria-hidden=\"true\"></span>", place % 6)
 }
 
 #[cfg(test)]

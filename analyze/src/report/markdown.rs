@@ -15,6 +15,7 @@ pub fn report(figures: &Figures, lang: Lang) -> String {
     let mut text = String::new();
     let mut push = |arguments: std::fmt::Arguments| text.write_fmt(arguments).expect("a String takes everything");
     let say = |en: &'static str, zh: &'static str| if lang == Lang::En { en } else { zh };
+    let is_pair = figures.targets.len() == 2;
     push(format_args!("# {}\n\n", figures.experiment));
     for target in &figures.targets {
         let version = target.version.as_deref().unwrap_or(say("version unknown", "版本未知"));
@@ -37,15 +38,40 @@ pub fn report(figures: &Figures, lang: Lang) -> String {
         }
         let heads: Vec<String> =
             figures.targets.iter().map(|target| format!("{} {}", target.label, target.name)).collect();
-        let (quantity, unit, against) = (say("quantity", "指标"), say("unit", "单位"), say("A against B", "A 相对 B"));
-        push(format_args!("\n| {quantity} | {unit} | {} | {against} |\n", heads.join(" | ")));
-        push(format_args!("| :-- | :-- |{} --: |\n", " --: |".repeat(heads.len())));
+        let (quantity, unit) = (say("quantity", "指标"), say("unit", "单位"));
+        let against = if is_pair { format!(" {} |", say("A against B", "A 相对 B")) } else { String::new() };
+        push(format_args!("\n| {quantity} | {unit} | {} |{against}\n", heads.join(" | ")));
+        push(format_args!("| :-- | :-- |{}\n", " --: |".repeat(heads.len() + usize::from(is_pair))));
         for row in &step.rows {
             let cells: Vec<String> = row.figures.iter().map(|figure| cell(figure, lang)).collect();
             let difference = row.contrast.as_ref().map_or_else(|| "–".to_owned(), |c| contrast(c).of(lang).to_owned());
+            let difference = if is_pair { format!(" {difference} |") } else { String::new() };
             let (name, unit) = (row.metric.name(), row.metric.unit_text());
-            push(format_args!("| {} | {} | {} | {difference} |\n", name.of(lang), unit.of(lang), cells.join(" | ")));
+            push(format_args!("| {} | {} | {} |{difference}\n", name.of(lang), unit.of(lang), cells.join(" | ")));
         }
+    }
+    for set in &figures.checks.claims {
+        let (claim, published, found) = (say("claim", "声明"), say("published", "发布值"), say("found", "所得"));
+        let (verdict, why) = (say("verdict", "结论"), say("why", "原因"));
+        push(format_args!("\n## {}\n\n| {claim} | {published} | {found} | {verdict} | {why} |\n", set.title));
+        push(format_args!("| :-- | --: | --: | :-- | :-- |\n"));
+        for claim in &set.judged {
+            let (decimals, unit, words) = (claim.decimals, &claim.unit, super::html::verdict_words(claim.verdict));
+            let found = claim.found_published.map_or("–".to_owned(), |found| format!("{found:.decimals$}"));
+            let [text, reason] = [&claim.text, &claim.reason].map(|text| text.replace('|', "\\|"));
+            let (published, words) = (claim.published, words.of(lang));
+            push(format_args!("| {text} | {published:.decimals$} {unit} | {found} | {words} | {reason} |\n"));
+        }
+    }
+    push(format_args!("\n## {}\n\n", say("Audit of the data", "数据审计")));
+    for finding in &figures.checks.audit.findings {
+        let (flaw, severity, title, n) =
+            (finding.flaw, finding.severity.word(), &finding.title, finding.evidence.len());
+        let places = say("places", "处");
+        push(format_args!("- {flaw} ({severity}): {title} ({n} {places}). {}\n", finding.consequence));
+    }
+    if figures.checks.audit.findings.is_empty() {
+        push(format_args!("- {}\n", say("No flaw was found.", "没有发现缺陷。")));
     }
     text
 }
@@ -54,14 +80,19 @@ pub fn report(figures: &Figures, lang: Lang) -> String {
 pub fn terminal(figures: &Figures) -> String {
     let mut rows: Vec<Vec<String>> = vec![vec!["step".to_owned(), "figure".to_owned()]];
     rows[0].extend(figures.targets.iter().map(|target| format!("{} {}", target.label, target.name)));
-    rows[0].push("A against B".to_owned());
+    let is_pair = figures.targets.len() == 2;
+    if is_pair {
+        rows[0].push("A against B".to_owned());
+    }
     let mut last = "";
     for (step, row) in main_rows(figures) {
         let name = if step.name == last { String::new() } else { step.name.clone() };
         last = &step.name;
         let mut cells = vec![name, row.metric.short()];
         cells.extend(row.figures.iter().map(|figure| narrow_cell(figure, figures.repeats as usize)));
-        cells.push(row.contrast.as_ref().map_or("–".to_owned(), narrow_contrast));
+        if is_pair {
+            cells.push(row.contrast.as_ref().map_or("–".to_owned(), narrow_contrast));
+        }
         rows.push(cells);
     }
     rows.extend(memory_row(figures));
@@ -69,8 +100,9 @@ pub fn terminal(figures: &Figures) -> String {
     let mut push = |arguments: std::fmt::Arguments| text.write_fmt(arguments).expect("a String takes everything");
     let error = if figures.repeats as usize >= INTERVAL_REPEATS_MIN { "95 % interval" } else { "range of the repeats" };
     push(format_args!(
-        "mean ± half the {error} (n={} unless said); A against B in % of B, ≈ ranges overlap, ? one repeat, * all repeats pooled\n",
-        figures.repeats
+        "mean ± half the {error} (n={} unless said){}, * all repeats pooled\n",
+        figures.repeats,
+        if is_pair { "; A against B in % of B, ≈ ranges overlap, ? one repeat" } else { "" }
     ));
     for (step, failed) in figures.steps.iter().flat_map(|step| step.failed.iter().map(move |failed| (step, failed))) {
         let point = format!("{} {} {} #{}", step.name, failed.label, failed.target, failed.repeat);
@@ -88,7 +120,9 @@ fn memory_row(figures: &Figures) -> Option<Vec<String>> {
     cells.extend(estimates.iter().map(|found| found.map_or("–".to_owned(), narrow)));
     let pair = if let [Some(a), Some(b)] = estimates.as_slice() { Some((*a, *b)) } else { None };
     let found = pair.and_then(|(a, b)| Contrast::between(a, b));
-    cells.push(found.as_ref().map_or("–".to_owned(), narrow_contrast));
+    if figures.targets.len() == 2 {
+        cells.push(found.as_ref().map_or("–".to_owned(), narrow_contrast));
+    }
     Some(cells)
 }
 

@@ -9,15 +9,23 @@
 //! - [`manifest`]: hosts, tools, command lines, files with their hashes.
 //! - [`plain`]: runs that no playbook started.
 //! - [`timeline`]: what went on over time.
+//! - [`steady`]: whether it lasts.
+//! - [`noise`]: how much equal things differed.
+//! - [`configuration`]: how the brokers were set up.
+//! - [`console`]: what terminals showed.
 //! - [`checks`]: claims judged and data audited.
 //! - [`provenance`]: settings, clean slates, message counts, observers.
 //! - [`mod@text`]: the fixed text, in English and Chinese.
 //! - [`mod@format`]: numbers as text.
 //! - [`picture`] and [`charts`]: the charts.
+//! - [`course`]: the charts over time.
 //! - [`html`], [`markdown`], [`csv`] and [`files`]: the forms.
 
 pub mod charts;
 pub mod checks;
+pub mod configuration;
+pub mod console;
+pub mod course;
 pub mod csv;
 pub mod experiment;
 pub mod figures;
@@ -28,9 +36,11 @@ pub mod manifest;
 pub mod markdown;
 pub mod measure;
 pub mod metric;
+pub mod noise;
 pub mod picture;
 pub mod plain;
 pub mod provenance;
+pub mod steady;
 pub mod text;
 pub mod timeline;
 pub mod verdict;
@@ -159,6 +169,7 @@ pub fn caveats(figures: &Figures) -> Vec<Text> {
             "这些运行不是由 playbook 进行的：没有阶段标记、门限检查，也没有交替进行；未记下的内容以“未记录”示出。",
         ));
     }
+    items.extend(unequal_background(figures));
     match figures.repeats as usize {
         0..2 => items.push(Text::pair(
             "With a single repeat nothing is known of the noise: a difference may be chance.",
@@ -176,6 +187,31 @@ pub fn caveats(figures: &Figures) -> Vec<Text> {
     }
     items.extend(figures.plan.caveats.iter().chain(&figures.plan.notes).map(Text::same));
     items
+}
+
+/// Idle hosts that did not idle alike: probes or keep-alives of one and not of the other cost CPU and context switches.
+fn unequal_background(figures: &Figures) -> Option<Text> {
+    if figures.targets.len() != 2 {
+        return None;
+    }
+    let is_idle = |step: &&StepFigures| matches!(step.kind, StepKind::Idle | StepKind::Connections);
+    let pair = |step: &StepFigures| {
+        let [a, b] = [0, 1].map(|target| step.estimate(Metric::TxPackets, target).map(|found| found.mean));
+        let (a, b) = (a?, b?);
+        let (least, most) = (a.min(b), a.max(b));
+        let (name, a, b) = (&step.name, format::number(a), format::number(b));
+        (most > BACKGROUND_PACKETS_MIN && most > 2.0 * least)
+            .then(|| text!("{name} {a} and {b} packets/s", "{name} 为 {a} 与 {b} 包/s"))
+    };
+    let parts: Vec<Text> = figures.steps.iter().filter(is_idle).filter_map(pair).collect();
+    let listed = Text::listed(&parts);
+    (!parts.is_empty()).then(|| {
+        text!(
+            "The hosts did not idle alike: what they sent with A and with B differs ({listed}). CPU and context switches of these \
+             steps compare unequal loads.",
+            "空闲时两台主机的负载并不相同：A 与 B 发送的数据不同（{listed}）。这些步骤的 CPU 与上下文切换比较的是不同的负载。"; listed
+        )
+    })
 }
 
 /// The rows of the main table.
@@ -222,6 +258,8 @@ fn save(path: &Path, text: &str) -> Result<()> {
     fs::write(path, text).with_context(|| format!("cannot write {}: choose another place with -o FILE", path.display()))
 }
 
+/// Less is a host's own chatter, packets/s.
+const BACKGROUND_PACKETS_MIN: f64 = 100.0;
 /// Name of the report without extension.
 pub const REPORT_STEM: &str = "report";
 /// Its forms: the page first.

@@ -1,15 +1,17 @@
 //! Which charts a report has, and the words that go with them.
 
 use super::charts::bars::{self, Bar, Group};
-use super::charts::frame::{Axis, DrawResult, Legend, Picture, SIZE};
-use super::charts::lines::{self, Backdrop, Line};
+use super::charts::frame::{Axis, DrawResult, Legend, Picture};
+use super::charts::lines::{self, ErrorBar, Line};
 use super::charts::{Chart, curve};
+use super::console;
+use super::course;
 use super::experiment::StepKind;
 use super::figures::{Figures, StepFigures};
 use super::format::{estimate, number};
 use super::metric::Metric;
 use super::text::Text;
-use super::timeline::{Quantity, Timeline};
+use super::timeline::Quantity;
 use crate::stats::estimate::INTERVAL_REPEATS_MIN;
 use crate::text;
 
@@ -24,14 +26,10 @@ pub fn all(figures: &Figures) -> Vec<(String, Chart)> {
         push("memory".to_owned(), Some(memory_chart(figures)));
     }
     push("scheduling-connections".to_owned(), over_connections(figures, Metric::Ctxt));
-    if let Some(step) = figures.steps_of(StepKind::Connections).last() {
-        push(format!("ramp-{}", step.name), time_chart(figures, step, Quantity::Connected));
+    for step in &figures.steps {
+        push(format!("time-{}", step.name), course::of_step(figures, step));
     }
-    for step in figures.steps_of(StepKind::Throughput) {
-        for quantity in time_quantities(step) {
-            push(format!("time-{}-{}", quantity.key(), step.name), time_chart(figures, step, quantity));
-        }
-    }
+    charts.extend(console::charts(figures));
     charts
 }
 
@@ -119,20 +117,27 @@ fn bar_chart(figures: &Figures, title: Text, metric: Metric, steps: &[&StepFigur
     let alt =
         text!("Bar chart of {axis} ({unit}). {values}.", "柱状图：{axis}（{unit}）。{values}。"; axis, unit, values);
     let n = figures.repeats;
-    let bars = if n as usize >= INTERVAL_REPEATS_MIN {
-        Text::pair(
-            "the 95 % interval, or from the least to the greatest repeat",
-            "95 % 置信区间，或最小到最大的一次重复",
-        )
-    } else {
-        Text::pair("from the least to the greatest repeat", "最小到最大的一次重复")
-    };
+    let bars = error_bars(n);
     let caption = text!(
         "{axis}, {unit}: mean over the repeats (n={n} planned per bar); error bars: {bars}. A hatched box is a failed point, not \
          a zero.",
         "{axis}，{unit}：各次重复的均值（每柱计划 n={n}）；误差线：{bars}。斜线框是失败的点，不是零。"; axis, unit, bars
     );
     chart(title, caption, alt, bars::draw(&groups, &labels, metric.axis(), &legend(figures, false)))
+}
+
+/// What the ends of an error bar are.
+fn error_bars(repeats: u32) -> Text {
+    if repeats == 1 {
+        Text::pair("none, because there is one repeat", "无，因为只有一次重复")
+    } else if repeats as usize >= INTERVAL_REPEATS_MIN {
+        Text::pair(
+            "the 95 % interval, or from the least to the greatest repeat",
+            "95 % 置信区间，或最小到最大的一次重复",
+        )
+    } else {
+        Text::pair("from the least to the greatest repeat", "最小到最大的一次重复")
+    }
 }
 
 fn curve_chart(figures: &Figures, step: &StepFigures) -> Chart {
@@ -150,17 +155,18 @@ fn curve_chart(figures: &Figures, step: &StepFigures) -> Chart {
     };
     let tails = Text::listed(&step.curves.iter().filter_map(tail).collect::<Vec<_>>());
     let name = &step.name;
+    let failed = failed_words(step);
     let caption = if is_connack {
         text!(
             "From the begin of the TCP connect to the CONNACK, by percentile, all repeats pooled ({counts}). The curve ends at \
-             the highest percentile that the count allows.",
-            "从 TCP 连接开始到 CONNACK 的时间（按百分位），合并所有重复（{counts}）。曲线止于样本数允许的最高百分位。"; counts
+             the highest percentile that the count allows.{failed}",
+            "从 TCP 连接开始到 CONNACK 的时间（按百分位），合并所有重复（{counts}）。曲线止于样本数允许的最高百分位。{failed}"; counts, failed
         )
     } else {
         text!(
             "Latency by percentile, all repeats pooled ({counts}). Thick: from the due time. Thin: from the actual send, which \
-             hides what a stall delayed. The curve ends at the highest percentile that the count allows.",
-            "按百分位的延迟，合并所有重复（{counts}）。粗线：自应发时刻；细线：自实际发送，会掩盖停顿造成的延误。曲线止于样本数允许的最高百分位。"; counts
+             hides what a stall delayed. The curve ends at the highest percentile that the count allows.{failed}",
+            "按百分位的延迟，合并所有重复（{counts}）。粗线：自应发时刻；细线：自实际发送，会掩盖停顿造成的延误。曲线止于样本数允许的最高百分位。{failed}"; counts, failed
         )
     };
     let alt = text!(
@@ -174,6 +180,17 @@ fn curve_chart(figures: &Figures, step: &StepFigures) -> Chart {
     };
     let picture = curve::draw(&step.curves, |label| place(figures, label), &legend(figures, true));
     chart(title, caption, alt, picture)
+}
+
+/// Which points of the step are missing in its chart because they failed.
+fn failed_words(step: &StepFigures) -> Text {
+    let points: Vec<String> = step.failed.iter().map(|failed| format!("{} #{}", failed.label, failed.repeat)).collect();
+    let points = points.join(", ");
+    if points.is_empty() {
+        Text::default()
+    } else {
+        text!(" Failed, and left out: {points}.", "失败而未计入：{points}。")
+    }
 }
 
 fn memory_chart(figures: &Figures) -> Chart {
@@ -212,8 +229,44 @@ fn memory_chart(figures: &Figures) -> Chart {
         drawn.push(Line { target, points: memory.points.clone(), width: 0, has_markers: true, is_failed: false });
     }
     let title = Text::pair("Memory over connections", "内存随连接数的变化");
-    let picture = lines::draw(SIZE, &x, &y, &drawn, &Backdrop::default(), &legend(figures, true));
+    let failed = failed_at(figures);
+    let caption = with_failed(figures, caption, &failed);
+    let picture = lines::draw_scatter(&x, &y, &drawn, &[], &crosses(&failed, connections_max), &legend(figures, true));
     chart(title, caption, alt, picture)
+}
+
+/// Idle and connection steps that failed with a target in every repeat: step, place of the target, and how many connections
+/// another target held in the step.
+fn failed_at(figures: &Figures) -> Vec<(&StepFigures, usize, Option<f64>)> {
+    let is_plain = |step: &&StepFigures| matches!(step.kind, StepKind::Idle | StepKind::Connections);
+    let places = 0..figures.targets.len();
+    let of_step = |step| {
+        let held = places.clone().find_map(|other| Some(StepFigures::estimate(step, Metric::Connections, other)?.mean));
+        let is_failed = move |target: &usize| {
+            let is_known = step.estimate(Metric::Connections, *target).is_some();
+            !is_known && step.failed_of(&figures.targets[*target].label).next().is_some()
+        };
+        places.clone().filter(is_failed).map(move |target| (step, target, held))
+    };
+    figures.steps.iter().filter(is_plain).flat_map(of_step).collect()
+}
+
+/// Where a failed point's cross stands: among the others, or at the right edge where nobody held connections in its step.
+fn crosses(failed: &[(&StepFigures, usize, Option<f64>)], edge: f64) -> Vec<(usize, f64)> {
+    failed.iter().map(|(_, target, held)| (*target, held.unwrap_or(edge))).collect()
+}
+
+fn with_failed(figures: &Figures, caption: Text, failed: &[(&StepFigures, usize, Option<f64>)]) -> Text {
+    let name = |(step, target, _): &(&StepFigures, usize, Option<f64>)| {
+        Text::same(format!("{} {}", figures.targets[*target].label, step.name))
+    };
+    let names = Text::join(&failed.iter().map(name).collect::<Vec<_>>(), &Text::pair(", ", "，"));
+    match failed {
+        [] => caption,
+        _ => text!(
+            "{caption} Crosses on the axis are failed points: {names}.", "{caption}轴上的叉号是失败的点：{names}。"; caption, names
+        ),
+    }
 }
 
 /// A metric of the idle and connection steps over the connections that they held.
@@ -233,7 +286,17 @@ fn over_connections(figures: &Figures, metric: Metric) -> Option<Chart> {
         .collect();
     let all = || drawn.iter().flat_map(|line| &line.points);
     let x = Axis::from_zero(all().map(|p| p.0).fold(0.0, f64::max), Text::pair("connections held", "保持的连接数"));
-    let y = Axis::from_zero(all().map(|p| p.1).fold(0.0, f64::max) * 1.05, metric.axis());
+    let bars: Vec<ErrorBar> = (0..figures.targets.len())
+        .flat_map(|target| {
+            let bar = move |step: &StepFigures| {
+                let (x, found) = (step.estimate(Metric::Connections, target)?.mean, step.estimate(metric, target)?);
+                (found.n > 1).then(|| ErrorBar { target, x, range: found.bar() })
+            };
+            figures.steps.iter().filter(is_plain).filter_map(bar)
+        })
+        .collect();
+    let top = all().map(|p| p.1).chain(bars.iter().map(|bar| bar.range.1)).fold(0.0, f64::max);
+    let y = Axis::from_zero(top * 1.05, metric.axis());
     let of = |line: &Line| {
         let label = &figures.targets[line.target].label;
         let (connections, value) = line.points.last().map(|(x, y)| (number(*x), number(*y)))?;
@@ -241,115 +304,41 @@ fn over_connections(figures: &Figures, metric: Metric) -> Option<Chart> {
     };
     let words = Text::listed(&drawn.iter().filter_map(of).collect::<Vec<_>>());
     let (name, unit, n) = (metric.name(), metric.unit_text(), figures.repeats);
+    let bars_words = if bars.is_empty() {
+        Text::default()
+    } else {
+        let bars = error_bars(n);
+        text!("; error bars: {bars}", "；误差线：{bars}"; bars)
+    };
     let caption = text!(
-        "{name}, {unit}, over connections held: mean over the repeats of each step (n={n} planned).",
-        "{name}（{unit}）随连接数的变化：每个步骤为各次重复的均值（计划 n={n}）。"; name, unit
+        "{name}, {unit}, over connections held: mean over the repeats of each step (n={n} planned){bars_words}.",
+        "{name}（{unit}）随连接数的变化：每个步骤为各次重复的均值（计划 n={n}）{bars_words}。"; name, unit, bars_words
     );
+    let failed = failed_at(figures);
+    let caption = with_failed(figures, caption, &failed);
     let alt = text!("Line chart of {name} over connections. {words}.", "折线图：{name}随连接数的变化。{words}。"; name, words);
     let title = text!("{name} over connections", "{name}随连接数的变化"; name);
-    let picture = || lines::draw(SIZE, &x, &y, &drawn, &Backdrop::default(), &legend(figures, true));
+    let crosses = crosses(&failed, x.range.end);
+    let picture = || lines::draw_scatter(&x, &y, &drawn, &bars, &crosses, &legend(figures, true));
     (!drawn.is_empty()).then(|| chart(title, caption, alt, picture()))
 }
 
-/// What is worth a chart over time: deliveries where somebody counted them, else what left the host; and where points failed,
-/// connections and memory, which show why.
-fn time_quantities(step: &StepFigures) -> Vec<Quantity> {
-    let has = |quantity| step.timelines.iter().any(|timeline| timeline.line(quantity).is_some());
-    let delivery = if has(Quantity::Delivered) { Quantity::Delivered } else { Quantity::Sent };
-    let mut quantities = vec![delivery];
-    if delivery == Quantity::Sent || !step.failed.is_empty() {
-        quantities.extend([Quantity::Established, Quantity::Rss]);
-    }
-    quantities.retain(|quantity| has(*quantity));
-    quantities
-}
-
-fn time_chart(figures: &Figures, step: &StepFigures, quantity: Quantity) -> Option<Chart> {
-    let with: Vec<(&Timeline, &[(f64, f64)])> =
-        step.timelines.iter().filter_map(|timeline| Some((timeline, timeline.line(quantity)?))).collect();
-    let all = || with.iter().flat_map(|(_, points)| *points);
-    let (begin, end) = all().fold((f64::MAX, f64::MIN), |(begin, end), (t, _)| (begin.min(*t), end.max(*t)));
-    if end <= begin {
-        return None;
-    }
-    let backdrop_of = with.iter().find(|(timeline, _)| !timeline.phases.is_empty()).map(|(timeline, _)| timeline);
-    let is_marked = backdrop_of.is_some();
-    let time = if is_marked {
-        Text::pair("time since the begin of the measure phase, s", "自测量阶段开始的时间，s")
-    } else {
-        Text::pair("time since the first sample, s", "自首个样本的时间，s")
-    };
-    let x = Axis::within(begin..end, time);
-    let y = Axis::from_zero(all().map(|(_, value)| *value).fold(0.0, f64::max) * 1.08, quantity.axis());
-    let drawn: Vec<Line> = with
-        .iter()
-        .map(|(timeline, points)| {
-            let target = place(figures, &timeline.label);
-            // The first target's line is the wider one, so that both are seen where they coincide.
-            let width = if target == 0 { 3 } else { 2 };
-            Line { target, points: points.to_vec(), width, has_markers: false, is_failed: timeline.is_failed }
-        })
-        .collect();
-    let mut marks: Vec<(f64, String)> = with
-        .iter()
-        .flat_map(|(timeline, _)| timeline.marks.iter().map(|(t, what)| (*t, format!("{} {what}", timeline.label))))
-        .collect();
-    marks.sort_by(|a, b| a.0.total_cmp(&b.0));
-    marks.truncate(MARKS_MAX);
-    let backdrop = Backdrop {
-        phases: backdrop_of.map(|timeline| timeline.phases.clone()).unwrap_or_default(),
-        marks: marks.iter().map(|(t, _)| *t).collect(),
-    };
-    let (name, axis, n) = (&step.name, quantity.axis(), with.len());
-    let listed: Vec<String> =
-        marks.iter().enumerate().map(|(i, (t, what))| format!("{}: {what} ({t:.1} s)", i + 1)).collect();
-    let events = if listed.is_empty() {
-        Text::default()
-    } else {
-        let listed = listed.join(", ");
-        text!(" Events: {listed}.", "事件：{listed}。")
-    };
-    let bands =
-        if is_marked { Text::pair(" The phases are shaded.", "阴影为各阶段。") } else { Text::default() };
-    let caption = text!(
-        "{axis}; one line per repeat (n={n} lines).{bands} A line that ends in a cross is of a failed point.{events}",
-        "{axis}；每次重复一条线（共 n={n} 条）。{bands}以叉号结束的线属于失败的点。{events}"; axis, bands, events
-    )
-    .capitalised();
-    let extreme = |(timeline, points): &(&Timeline, &[(f64, f64)])| {
-        let least = points.iter().map(|(_, v)| *v).fold(f64::MAX, f64::min);
-        let most = points.iter().map(|(_, v)| *v).fold(0.0, f64::max);
-        let (label, repeat, least, most) = (&timeline.label, timeline.repeat, number(least), number(most));
-        text!("{label} repeat {repeat}: {least} to {most}", "{label} 第 {repeat} 次：{least} 至 {most}")
-    };
-    let extremes = Text::listed(&with.iter().map(extreme).collect::<Vec<_>>());
-    let alt = text!(
-        "Line chart over time in {name}: {axis}. {extremes}.", "{name} 随时间变化的折线图：{axis}。{extremes}。"; axis, extremes
-    );
-    let title = match quantity {
-        Quantity::Delivered => text!("Receive rate over time, {name}", "接收速率随时间的变化，{name}"),
-        Quantity::Connected => text!("Connection ramp, {name}", "建连过程，{name}"),
-        Quantity::Established => text!("Connections over time, {name}", "连接数随时间的变化，{name}"),
-        Quantity::Rss => text!("Memory over time, {name}", "内存随时间的变化，{name}"),
-        _ => text!("{axis} over time, {name}", "{axis}随时间的变化，{name}"; axis).capitalised(),
-    };
-    Some(chart(title, caption, alt, lines::draw(lines::WIDE, &x, &y, &drawn, &backdrop, &legend(figures, true))))
-}
-
-fn chart(title: Text, caption: Text, alt: Text, picture: DrawResult<Picture>) -> Chart {
+/// A chart of what was drawn.
+pub(super) fn chart(title: Text, caption: Text, alt: Text, picture: DrawResult<Picture>) -> Chart {
     let picture = picture.expect("drawing on a string cannot fail");
     Chart { title, caption, alt, picture }
 }
 
-fn legend(figures: &Figures, has_lines: bool) -> Legend {
+/// The targets of every chart.
+pub(super) fn legend(figures: &Figures, has_lines: bool) -> Legend {
     let name =
         |(place, target): (usize, &super::experiment::Target)| (place, format!("{} {}", target.label, target.name));
     Legend { targets: figures.targets.iter().enumerate().map(name).collect(), has_lines }
 }
 
-fn place(figures: &Figures, label: &str) -> usize {
+/// A label's place among the targets.
+pub(super) fn place(figures: &Figures, label: &str) -> usize {
     figures.targets.iter().position(|target| target.label == label).unwrap_or(0)
 }
 
-const MARKS_MAX: usize = 12;
 const MIB: f64 = 1_048_576.0;

@@ -1,13 +1,19 @@
 //! What went on at one point over time: rates and levels, phases, events. Failed points have one too: it is the evidence.
 
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+
+use runlog::hlog::{self, LatencyInterval};
 use runlog::write::CounterRow;
-use runlog::{Edge, Event, EventKind, Run, columns};
+use runlog::{Edge, Event, EventKind, Run, clock, columns};
 use serde::{Serialize, Serializer};
 
 use super::experiment::{Load, Point};
+use super::measure;
+use super::steady::Steadiness;
 use super::text::Text;
 use crate::phases::{self, MEASURE};
-use crate::series::Series;
+use crate::series::{Clock, Series};
 
 /// One point over time. Times are seconds since the begin of the measure phase, or since the first sample where nobody
 /// marked one.
@@ -19,10 +25,14 @@ pub struct Timeline {
     pub repeat: u32,
     /// Whether the point counts.
     pub is_failed: bool,
+    /// Whether the broker's samples have whole-second stamps, so that rates jump where the true period is no whole second.
+    pub has_whole_seconds: bool,
     /// The lines.
     pub lines: Vec<(Quantity, Vec<(f64, f64)>)>,
     /// Name, begin and end of each phase.
     pub phases: Vec<(String, f64, f64)>,
+    /// How rate, memory and connections went in the window that figures are taken from.
+    pub steady: Vec<Steadiness>,
     /// What happened: failed gates, errors, disconnects.
     pub marks: Vec<(f64, String)>,
 }
@@ -48,11 +58,21 @@ pub enum Quantity {
     Cpu,
     /// CPU of the load tools.
     LoadCpu,
+    /// Latency from the due time: median of each interval of the histogram log.
+    LatencyMedian,
+    /// The same: greatest.
+    LatencyMax,
+    /// From the begin of the TCP connect to the CONNACK: median of each interval.
+    ConnackMedian,
+    /// The same: greatest.
+    ConnackMax,
+    /// From when a message was due to when it was sent: greatest of each interval.
+    SendLagMax,
 }
 
 impl Quantity {
     /// All.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 14] = [
         Self::Delivered,
         Self::Offered,
         Self::Connected,
@@ -62,6 +82,11 @@ impl Quantity {
         Self::Rss,
         Self::Cpu,
         Self::LoadCpu,
+        Self::LatencyMedian,
+        Self::LatencyMax,
+        Self::ConnackMedian,
+        Self::ConnackMax,
+        Self::SendLagMax,
     ];
 
     /// Stable name in JSON, unit last.
@@ -76,7 +101,20 @@ impl Quantity {
             Self::Rss => "broker_rss_mib",
             Self::Cpu => "broker_cpu_percent",
             Self::LoadCpu => "load_cpu_percent",
+            Self::LatencyMedian => "latency_us_median",
+            Self::LatencyMax => "latency_us_max",
+            Self::ConnackMedian => "connack_us_median",
+            Self::ConnackMax => "connack_us_max",
+            Self::SendLagMax => "send_lag_us_max",
         }
+    }
+
+    /// Whether it comes from histogram logs.
+    pub fn is_of_histograms(self) -> bool {
+        matches!(
+            self,
+            Self::LatencyMedian | Self::LatencyMax | Self::ConnackMedian | Self::ConnackMax | Self::SendLagMax
+        )
     }
 
     /// Name and unit, for an axis.
@@ -91,6 +129,11 @@ impl Quantity {
             Self::Rss => Text::pair("broker memory (RSS), MiB", "服务端内存（RSS），MiB"),
             Self::Cpu => Text::pair("broker CPU, % of a core", "服务端 CPU，单核 %"),
             Self::LoadCpu => Text::pair("CPU of the load tools, % of a core", "负载工具 CPU，单核 %"),
+            Self::LatencyMedian => Text::pair("latency from due time, median", "延迟（自应发时刻），中位数"),
+            Self::LatencyMax => Text::pair("latency from due time", "延迟（自应发时刻）"),
+            Self::ConnackMedian => Text::pair("CONNACK latency, median", "CONNACK 延迟，中位数"),
+            Self::ConnackMax => Text::pair("CONNACK latency", "CONNACK 延迟"),
+            Self::SendLagMax => Text::pair("send lag: from due time to send", "发送滞后：应发到发送"),
         }
     }
 }
@@ -103,7 +146,7 @@ impl Serialize for Quantity {
 
 impl Timeline {
     /// Reads what the point's runs sampled; `None` when nothing did.
-    pub fn of(point: &Point, label: &str) -> Option<Self> {
+    pub fn of(point: &Point, label: &str, is_plain: bool) -> Option<Self> {
         let series = point.broker.as_ref().and_then(|run| Series::of_run(run).ok());
         let counters = point.loads.iter().filter_map(|load| {
             let rows = load.run.counters().ok()?.value;
@@ -118,8 +161,16 @@ impl Timeline {
         let origin_ns = point.measured.map(|span| span.begin_mono_ns).or(sampled).or(first);
         let since = |mono_ns: u64| (i128::from(mono_ns) - i128::from(origin_ns.unwrap_or(mono_ns))) as f64 * 1e-9;
         let mut lines: Vec<(Quantity, Vec<(f64, f64)>)> = Vec::new();
+        let mut steady = Vec::new();
+        let window = window_s(point, series.as_ref(), &counters, &since, is_plain);
         let mut add = |quantity, points: Vec<(f64, f64)>| {
-            if points.len() > 1 {
+            // What a shared host sends is of all its programs; it stands for deliveries only where nobody counted them.
+            let is_judged = Steadiness::QUANTITIES.contains(&quantity) && (is_plain || quantity != Quantity::Sent);
+            if is_judged {
+                steady.extend(window.and_then(|window| Steadiness::of(quantity, &points, window)));
+            }
+            // One second of a histogram log is a figure; one sample of a counter is none.
+            if points.len() > 1 || (quantity.is_of_histograms() && !points.is_empty()) {
                 lines.push((quantity, thinned(points)));
             }
         };
@@ -132,6 +183,16 @@ impl Timeline {
         add(Quantity::Connected, levels(all(), &since, |row| row.connected));
         let cpu = rates(all(), &since, |row| row.self_cpu_us);
         add(Quantity::LoadCpu, cpu.into_iter().map(|(t, us)| (t, us / 1e4)).collect());
+        let logs = |runs: &mut dyn Iterator<Item = &Run>, tag: &str| distribution(runs, tag, point, origin_ns);
+        let of_mode = |mode: &'static str| point.loads(mode).map(|load| &load.run);
+        let probers = || point.prober.iter().map(|(run, _)| run);
+        let (median, max) = logs(&mut of_mode("sub").chain(probers()), hlog::CORRECTED);
+        add(Quantity::LatencyMedian, median);
+        add(Quantity::LatencyMax, max);
+        let (median, max) = logs(&mut of_mode("conn"), hlog::CONNACK);
+        add(Quantity::ConnackMedian, median);
+        add(Quantity::ConnackMax, max);
+        add(Quantity::SendLagMax, logs(&mut of_mode("pub"), hlog::SEND_LAG).1);
         if let Some(series) = &series {
             let offset = sampled.map_or(0.0, since);
             let of = |values: Option<Vec<f64>>, scale: f64| -> Vec<(f64, f64)> {
@@ -156,14 +217,92 @@ impl Timeline {
         let marks = marks(point.events.iter().chain(&own), &since);
         let phases = phases(&point.events, &since);
         let is_failed = !point.failures.is_empty();
+        let has_whole_seconds = series.as_ref().is_some_and(|series| series.clock == Clock::WholeSeconds);
         let label = label.to_owned();
-        (!lines.is_empty()).then_some(Self { label, repeat: point.repeat, is_failed, lines, phases, marks })
+        (!lines.is_empty()).then_some(Self {
+            label,
+            repeat: point.repeat,
+            is_failed,
+            has_whole_seconds,
+            lines,
+            phases,
+            steady,
+            marks,
+        })
     }
 
     /// The line of a quantity.
     pub fn line(&self, quantity: Quantity) -> Option<&[(f64, f64)]> {
         self.lines.iter().find(|(known, _)| *known == quantity).map(|(_, points)| points.as_slice())
     }
+}
+
+/// Begin and end of the window that figures are taken from: the marked phase, or the part with load.
+fn window_s(
+    point: &Point,
+    series: Option<&Series>,
+    counters: &[(&Load, Vec<CounterRow>)],
+    since: &dyn Fn(u64) -> f64,
+    is_plain: bool,
+) -> Option<(f64, f64)> {
+    let of_series = || {
+        let series = series?;
+        let (times, offset) = (series.interval_times_s(), series.origin_mono_ns.map_or(0.0, since));
+        let times = times.get(measure::broker_rows(point, series, is_plain))?;
+        Some((times.first()? + offset, times.last()? + offset))
+    };
+    let tools = counters.iter().map(|(load, rows)| (load.summary.mode.as_str(), rows.as_slice()));
+    let span = point.measured.or_else(|| measure::loaded_span(tools));
+    span.map(|span| (since(span.begin_mono_ns), since(span.end_mono_ns))).or_else(of_series)
+}
+
+/// Median and greatest value (us) of each second of the runs' histogram logs, at the middle of the second's interval.
+fn distribution(
+    runs: &mut dyn Iterator<Item = &Run>,
+    tag: &str,
+    point: &Point,
+    origin_mono_ns: Option<u64>,
+) -> (Vec<(f64, f64)>, Vec<(f64, f64)>) {
+    let mut seconds: BTreeMap<u64, LatencyInterval> = BTreeMap::new();
+    let mut origin_wall_ns = point.measured.map(|span| span.begin_wall_ns);
+    for run in runs.filter(|run| run.latency_path().exists()) {
+        let Ok(log) = run.latency() else { continue };
+        // The log has the wall's clock only; a run's metadata says how both clocks stood at its begin.
+        let clocks = run.meta.as_ref().zip(origin_mono_ns);
+        origin_wall_ns = origin_wall_ns.or(clocks.and_then(|(meta, origin)| {
+            let since_ns = i128::from(origin) - i128::from(meta.started_mono_ns);
+            u64::try_from(i128::from(meta.started_wall_ns) + since_ns).ok()
+        }));
+        let begins =
+            point.measured.zip(point.measured_of(run)).map(|(ours, theirs)| (ours.begin_wall_ns, theirs.begin_wall_ns));
+        for mut interval in log.value.into_iter().filter(|interval| interval.tag.as_deref() == Some(tag)) {
+            if let Some((ours, theirs)) = begins {
+                interval.start_wall_ns = (interval.start_wall_ns + ours).saturating_sub(theirs);
+            }
+            match seconds.entry(interval.start_wall_ns / clock::NS_PER_S) {
+                Entry::Vacant(place) => {
+                    place.insert(interval);
+                }
+                Entry::Occupied(mut place) => {
+                    let sum = &mut place.get_mut().histogram;
+                    sum.auto(true);
+                    sum.add(&interval.histogram).expect("an auto-resizing histogram takes every value");
+                }
+            }
+        }
+    }
+    let filled: Vec<LatencyInterval> = seconds.into_values().filter(|second| !second.histogram.is_empty()).collect();
+    let Some(origin) = origin_wall_ns.or(filled.first().map(|second| second.start_wall_ns)) else {
+        return (Vec::new(), Vec::new());
+    };
+    let at = |second: &LatencyInterval| {
+        let middle_ns = i128::from(second.start_wall_ns) + i128::from(second.length_ns / 2) - i128::from(origin);
+        middle_ns as f64 * 1e-9
+    };
+    let line = |value: &dyn Fn(&LatencyInterval) -> u64| {
+        filled.iter().map(|second| (at(second), value(second) as f64 * US_PER_NS)).collect()
+    };
+    (line(&|second| second.histogram.value_at_quantile(0.5)), line(&|second| second.histogram.max()))
 }
 
 fn own_events(run: &Run) -> Option<Vec<Event>> {
@@ -263,6 +402,7 @@ pub const ZERO_PHASE: &str = MEASURE;
 const POINTS_MAX: usize = 400;
 const MARKS_MAX: usize = 12;
 const MARK_DISTANCE_S: f64 = 1.0;
+const US_PER_NS: f64 = 1e-3;
 const MIB: f64 = 1_048_576.0;
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ use super::figures::{Figure, Figures, Pooled, StepFigures};
 use super::format::{self, contrast_sentence, estimate, number};
 use super::main_rows;
 use super::metric::{Better, Metric};
+use super::steady::{Course, Steadiness};
 use super::text::Text;
 use crate::audit::Severity;
 use crate::claims::Verdict as Judgement;
@@ -38,6 +39,9 @@ impl VerdictLine {
 pub fn headline(figures: &Figures) -> Vec<VerdictLine> {
     let mut lines = vec![validity(figures), difference(figures)];
     lines.push(claims(figures).or_else(|| cost(figures)).unwrap_or_else(|| {
+        if figures.targets.len() != 2 {
+            return cost_alone(figures);
+        }
         let text = Text::pair(
             "Neither the cost of a connection nor that of a message can be compared: one side or both have no valid figure.",
             "每连接与每消息的开销都无法比较：一方或双方没有有效数据。",
@@ -67,6 +71,7 @@ pub fn lines(figures: &Figures) -> Vec<VerdictLine> {
             figures.steps_of(StepKind::Connections).filter(is_counted).last().map(|step| connections(figures, step)),
         );
     }
+    lines.extend(steadiness(figures));
     lines.extend(failures(figures));
     lines
 }
@@ -92,16 +97,22 @@ fn validity(figures: &Figures) -> VerdictLine {
         }
         n => text!("{n} repeats allow confidence intervals", "{n} 次重复可给出置信区间"),
     };
+    let moving = unsteady(figures).len();
+    let moving_words = match moving {
+        0 => Text::default(),
+        _ => text!("; {moving} of those that count were not steady", "；计入的点中有 {moving} 个不平稳"),
+    };
     let text = match failed {
-        0 => {
-            text!("What counts: all {points} points passed their gates, and {doubt}.", "有效性：全部 {points} 个点通过门限检查；{doubt}。"; doubt)
-        }
+        0 => text!(
+            "What counts: all {points} points passed their gates, and {doubt}{moving_words}.",
+            "有效性：全部 {points} 个点通过门限检查；{doubt}{moving_words}。"; doubt, moving_words
+        ),
         _ => text!(
-            "What counts: {failed} of {points} points failed and enter no figure; of the others, {doubt}.",
-            "有效性：{points} 个点中有 {failed} 个失败，不计入任何数据；其余的点{doubt}。"; doubt
+            "What counts: {failed} of {points} points failed and enter no figure; of the others, {doubt}{moving_words}.",
+            "有效性：{points} 个点中有 {failed} 个失败，不计入任何数据；其余的点{doubt}{moving_words}。"; doubt, moving_words
         ),
     };
-    VerdictLine::new(text, "failed")
+    VerdictLine::new(text, if failed == 0 && moving > 0 { "steady" } else { "failed" })
 }
 
 /// On how many of the main figures which target is better, and where the difference is largest.
@@ -139,11 +150,17 @@ fn difference(figures: &Figures) -> VerdictLine {
         }
     }
     if figures.targets.len() != 2 {
-        let n = figures.targets.len();
-        let text = text!(
-            "What differs: there are {n} targets, and a comparison takes two.",
-            "差异：共有 {n} 个被测对象，比较需要两个。"
-        );
+        let text = match figures.targets.len() {
+            1 => Text::pair(
+                "What differs: there is one target, and nothing to compare it with.",
+                "差异：只有一个被测对象，无可比较。",
+            ),
+            n => text!(
+                "What differs: {n} targets stand beside each other in the tables and charts; sentences of comparison are made for \
+                 two.",
+                "差异：{n} 个被测对象在图表中并列；比较的结论只在两个之间给出。"
+            ),
+        };
         return VerdictLine::new(text, "figures");
     }
     let all = rows.len();
@@ -155,10 +172,23 @@ fn difference(figures: &Figures) -> VerdictLine {
         0 => Text::default(),
         n => text!(", {n} cannot be compared", "，{n} 项无法比较"),
     };
-    let text = text!(
-        "What differs: of {all} main figures A is better in {better} and worse in {worse}; {level} do not separate the two{void}{largest}.",
-        "差异：在 {all} 项主要指标中，A 优 {better} 项、劣 {worse} 项；{level} 项无法区分{void}{largest}。"; void, largest
-    );
+    let level = match level {
+        0 => Text::default(),
+        n => text!("; {n} do not separate the two", "；{n} 项无法区分"),
+    };
+    let text = match figures.repeats {
+        // One run of each proves nothing of the brokers, only of these runs.
+        1 => text!(
+            "What differs: in one run of each, of {all} main figures A's is the better in {better} and the worse in {worse}\
+             {level}{void}, and nothing says that another run would show the same{largest}.",
+            "差异：各只有一次运行，在 {all} 项主要指标中，A 较优 {better} 项、较劣 {worse} 项{level}{void}，无从得知再次运行是否相同{largest}。";
+            level, void, largest
+        ),
+        _ => text!(
+            "What differs: of {all} main figures A is better in {better} and worse in {worse}{level}{void}{largest}.",
+            "差异：在 {all} 项主要指标中，A 优 {better} 项、劣 {worse} 项{level}{void}{largest}。"; level, void, largest
+        ),
+    };
     VerdictLine::new(text, "figures")
 }
 
@@ -203,6 +233,25 @@ fn cost(figures: &Figures) -> Option<VerdictLine> {
     let anchor = if memory_pair(figures).is_some() { "memory" } else { "cpu" };
     let parts = Text::listed(&parts);
     (!parts.is_empty()).then(|| VerdictLine::new(text!("What it costs: {parts}.", "开销：{parts}。"; parts), anchor))
+}
+
+/// Memory per connection of targets that are not compared.
+fn cost_alone(figures: &Figures) -> VerdictLine {
+    let part = |memory: &super::figures::MemoryFigures| {
+        let (label, bytes) = (&memory.label, estimate(memory.bytes_per_connection.as_ref()?));
+        Some(text!("{label} {bytes} B", "{label} {bytes} B"))
+    };
+    let parts: Vec<Text> = figures.memory.iter().filter_map(part).collect();
+    if parts.is_empty() {
+        let text = Text::pair(
+            "What it costs: nothing here says what a connection takes; that needs steps with different numbers of connections.",
+            "开销：没有数据说明一个连接的开销；这需要连接数不同的步骤。",
+        );
+        return VerdictLine::new(text, "steps");
+    }
+    let parts = Text::join(&parts, &Text::pair(", ", "，"));
+    let text = text!("What it costs: an idle connection takes {parts}.", "开销：每个空闲连接 {parts}。"; parts);
+    VerdictLine::new(text, "memory")
 }
 
 /// One sentence for all loads that both carried whole, and one for each other.
@@ -396,6 +445,50 @@ fn failures(figures: &Figures) -> Option<VerdictLine> {
     (failed > 0).then(|| VerdictLine::new(text, "failed"))
 }
 
+/// Points that count and in whose window something rises or falls: step, label, repeat, and what.
+fn unsteady(figures: &Figures) -> Vec<(&str, &str, u32, Vec<&Steadiness>)> {
+    let mut found = Vec::new();
+    for step in &figures.steps {
+        for timeline in step.timelines.iter().filter(|timeline| !timeline.is_failed) {
+            let moving: Vec<&Steadiness> =
+                timeline.steady.iter().filter(|s| matches!(s.course, Course::Rises | Course::Falls)).collect();
+            if !moving.is_empty() {
+                found.push((step.name.as_str(), timeline.label.as_str(), timeline.repeat, moving));
+            }
+        }
+    }
+    found
+}
+
+/// Which figures are of a state that did not last.
+fn steadiness(figures: &Figures) -> Option<VerdictLine> {
+    let found = unsteady(figures);
+    let part = |(step, label, repeat, moving): &(&str, &str, u32, Vec<&Steadiness>)| {
+        let course = |s: &&Steadiness| {
+            let (axis, change) = (s.quantity.axis(), s.change().unwrap_or(0.0));
+            let change = match s.level {
+                0.0 => number(change),
+                level => format::percent(100.0 * change / level.abs()),
+            };
+            text!("{axis} {change}", "{axis} {change}"; axis)
+        };
+        let courses = Text::join(&moving.iter().map(course).collect::<Vec<_>>(), &Text::pair(", ", "，"));
+        text!("{step} {label} #{repeat} ({courses})", "{step} {label} #{repeat}（{courses}）"; courses)
+    };
+    let shown = Text::listed(&found.iter().take(UNSTEADY_SHOWN).map(part).collect::<Vec<_>>());
+    let more = match found.len().saturating_sub(UNSTEADY_SHOWN) {
+        0 => Text::default(),
+        n => text!("; and {n} more", "；另有 {n} 个"),
+    };
+    let n = found.len();
+    let text = text!(
+        "Steady state: {n} of the points that count were not steady; where something rises or falls, a mean belongs to its window \
+         only: {shown}{more}.",
+        "稳态：计入的点中有 {n} 个不平稳；有升降之处，均值只属于其窗口：{shown}{more}。"; shown, more
+    );
+    (n > 0).then(|| VerdictLine::new(text, "steady"))
+}
+
 /// What there is to compare.
 enum Comparison<'a> {
     /// Both have figures.
@@ -446,5 +539,7 @@ fn line(step: &StepFigures, text: &Text) -> VerdictLine {
 
 /// From this share on a load counts as delivered whole: the rest is what the end of a run cuts off.
 const WHOLE_PERCENT: f64 = 99.9;
+/// Points that are named in a sentence; the section has the others.
+const UNSTEADY_SHOWN: usize = 4;
 /// Smaller differences are none for a reader, whatever the statistics say.
 const SAME_PERCENT: f64 = 0.1;

@@ -78,8 +78,10 @@ fn card(live: &Live) -> String {
         .collect();
     let age = number(live.age_s);
     let age = text!("last row {age} s ago", "最后一行在 {age} s 前");
-    let picture =
-        live.line.as_ref().map_or_else(String::new, |(en, zh, points)| picture(&Text::pair(*en, *zh), points));
+    let picture = live
+        .line
+        .as_ref()
+        .map_or_else(String::new, |(en, zh, points)| picture(live.place, &Text::pair(*en, *zh), points));
     format!(
         "<section class=\"card\"><h3>{}</h3><p>{} <small>{}</small></p><dl>{values}</dl>{picture}</section>\n",
         escape(&live.name),
@@ -88,11 +90,11 @@ fn card(live: &Live) -> String {
     )
 }
 
-fn picture(title: &Text, points: &[(f64, f64)]) -> String {
+fn picture(target: usize, title: &Text, points: &[(f64, f64)]) -> String {
     let begin = points.first().map_or(-1.0, |(t, _)| *t).min(-0.1);
     let x = Axis::within(begin..0.0, Text::pair("seconds before now", "距现在的秒数"));
     let y = Axis::from_zero(points.iter().map(|(_, v)| *v).fold(0.0, f64::max) * 1.05, title.clone());
-    let line = Line { target: 0, points: points.to_vec(), width: 2, has_markers: false, is_failed: false };
+    let line = Line { target, points: points.to_vec(), width: 2, has_markers: false, is_failed: false };
     let drawn = lines::draw(SIZE, &x, &y, &[line], &Backdrop::default(), &Legend::default());
     let svg = drawn.expect("drawing on a string cannot fail").both();
     // The figures above say it in words.

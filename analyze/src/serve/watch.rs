@@ -60,6 +60,9 @@ pub struct Live {
     pub age_s: f64,
     /// Name and value of what its last interval shows, with the name in Chinese.
     pub now: Vec<Named>,
+    /// Place of its target among all, by its letter: its colour.
+    #[serde(skip)]
+    pub place: usize,
     /// The line that a picture shows: its name in both languages, and (seconds before now, value).
     pub line: Option<Curve>,
 }
@@ -209,7 +212,9 @@ impl Live {
             if run.counters_path().exists() { Self::of_tool(run)? } else { Self::of_host(run)? };
         let age_s = now_ns.saturating_sub(last_wall_ns) as f64 / NS_PER_S as f64;
         let name = format!("{} {}", run.role, run.tag);
-        Some(Self { name, point, age_s, now, line })
+        let place =
+            context.and_then(|context| context.label.bytes().next()).map_or(0, |letter| letter.wrapping_sub(b'A'));
+        Some(Self { name, point, place: usize::from(place), age_s, now, line })
     }
 
     fn of_tool(run: &Run) -> Option<Rows> {
@@ -230,19 +235,22 @@ impl Live {
             ("CPU, % of a core", "CPU，单核 %", rate(|row| row.self_cpu_us) / 1e4),
         ];
         let before_now = |row: &runlog::write::CounterRow| row.mono_ns as f64 / 1e9 - last.mono_ns as f64 / 1e9;
-        let has_messages = last.received > 0;
+        // What a reader wants to see move: deliveries, else what is sent, else connections.
+        let (en, zh, count): (_, _, Option<fn(&runlog::write::CounterRow) -> u64>) = if last.received > 0 {
+            ("received, msg/s", "接收，条/s", Some(|row| row.received))
+        } else if last.written > 0 {
+            ("sent, msg/s", "发送，条/s", Some(|row| row.written))
+        } else {
+            ("clients connected", "已连接的客户端", None)
+        };
         let points = rows.windows(2).filter(|pair| pair[1].mono_ns > pair[0].mono_ns).map(|pair| {
             let dt_s = (pair[1].mono_ns - pair[0].mono_ns) as f64 / NS_PER_S as f64;
-            let received = pair[1].received.saturating_sub(pair[0].received) as f64 / dt_s;
-            (before_now(&pair[1]), if has_messages { received } else { pair[1].connected as f64 })
+            let level = pair[1].connected as f64;
+            let value = count.map_or(level, |of| of(&pair[1]).saturating_sub(of(&pair[0])) as f64 / dt_s);
+            (before_now(&pair[1]), value)
         });
         let points: Vec<(f64, f64)> = points.collect();
         let points = points[points.len().saturating_sub(POINTS_MAX)..].to_vec();
-        let (en, zh) = if has_messages {
-            ("received, msg/s", "接收，条/s")
-        } else {
-            ("clients connected", "已连接的客户端")
-        };
         Some(Rows { last_wall_ns: last.wall_ns, now, line: Some((en, zh, points)) })
     }
 

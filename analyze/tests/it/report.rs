@@ -55,6 +55,145 @@ fn the_page_is_self_contained_and_accessible() {
 }
 
 #[test]
+fn every_kind_of_chart_is_there_when_its_data_is() {
+    let (page, json) = model();
+    let mut expected: Vec<String> = [
+        "throughput",
+        "pairs",
+        "cpu",
+        "latency-p99",
+        "connect-rate",
+        "connack",
+        "generator",
+        "memory",
+        "scheduling-connections",
+        "curve-latency-9000",
+        "curve-fan-q0",
+        "curve-ramp-9000",
+    ]
+    .map(str::to_owned)
+    .to_vec();
+    expected.extend(tree::step_names().filter(|step| *step != "idle").map(|step| format!("time-{step}")));
+    for chart in expected {
+        assert!(page.contains(&format!("<figure id=\"{chart}\"")), "the chart {chart} is missing");
+    }
+    let lines = |step: &str| {
+        let step = json["steps"].as_array().unwrap().iter().find(|found| found["name"] == step).unwrap();
+        step["timelines"][0]["lines"].to_string()
+    };
+    for quantity in ["connected", "connack_us_median", "connack_us_max", "broker_rss_mib", "load_cpu_percent"] {
+        assert!(lines("ramp-9000").contains(&format!("\"{quantity}\"")), "{quantity} is not followed over the ramp");
+    }
+    for quantity in ["delivered_per_s", "latency_us_max", "broker_cpu_percent", "load_cpu_percent"] {
+        assert!(lines("fan-q0").contains(&format!("\"{quantity}\"")), "{quantity} is not followed under load");
+    }
+}
+
+#[test]
+fn noise_steadiness_and_configuration_are_shown() {
+    let (page, json) = model();
+    let row = |step: &str, metric: &str| {
+        let mut rows = json["noise"]["rows"].as_array().unwrap().iter();
+        rows.find(|row| row["step"] == step && row["metric"] == metric).unwrap()
+    };
+    // Two repeats of the model lie 1.2 % apart, and B has one repeat of the last step.
+    let spread = row("fan-q0", "cpu_us_per_message")["spread_percent"][0].as_f64().unwrap();
+    assert!((spread - 1.2).abs() < 0.1, "{spread}");
+    assert!(row("nn-q0", "cpu_us_per_message")["spread_percent"][1].is_null());
+    let timelines = json["steps"][5]["timelines"].as_array().unwrap();
+    let steady: Vec<&Value> = timelines.iter().flat_map(|timeline| timeline["steady"].as_array().unwrap()).collect();
+    assert!(steady.iter().any(|s| s["quantity"] == "delivered_per_s" && s["course"] == "steady"), "{steady:?}");
+    for text in [
+        "id=\"steady\"",
+        "id=\"noise\"",
+        "A against itself",
+        "listener 2000 127.0.0.1",
+        "password_file ***",
+        "--password ***",
+        "environment: LIMIT",
+    ] {
+        assert!(page.contains(text), "{text:?} is missing");
+    }
+    assert!(!page.contains("hunter2") && !json.to_string().contains("hunter2"));
+}
+
+#[test]
+fn memory_that_grows_is_not_a_steady_state() {
+    let runs = tempfile::tempdir().unwrap();
+    for (label, growth_kib) in [("A-grows", 4_000), ("B-rests", 0)] {
+        let dir = runs.path().join(format!("broker-{label}-fan-run1-20260101T000000Z"));
+        fs::create_dir(&dir).unwrap();
+        let mut raw = "time_utc,rx_bytes,rx_packets,tx_bytes,tx_packets,tcp_estab,proc_rss_kb,mono_ns\n".to_owned();
+        for second in 0..60_u64 {
+            // Load begins after the tenth second.
+            let moved = second.saturating_sub(10);
+            let rss_kib = 100_000 + growth_kib * second;
+            let (packets, bytes) = (moved * 1_000, moved * 1_000_000);
+            let time = format!("2026-01-01T00:00:{second:02}Z");
+            let mono_ns = 1_000_000_000 * (second + 1);
+            raw += &format!("{time},{bytes},{packets},{bytes},{packets},100,{rss_kib},{mono_ns}\n");
+        }
+        fs::write(dir.join("raw.csv"), raw).unwrap();
+    }
+    let (page, json) = report(runs.path());
+    let sentences = json["verdicts"].to_string();
+    assert!(
+        sentences.contains("Steady state: 1 of the points that count") && sentences.contains("fan A #1"),
+        "{sentences}"
+    );
+    assert!(page.contains("id=\"not-steady-table\""));
+    assert!(json["headline"][0]["text"].as_str().unwrap().contains("1 of those that count were not steady"));
+}
+
+#[test]
+fn console_logs_are_drawn_beside_plain_runs() {
+    let runs = tempfile::tempdir().unwrap();
+    for name in ["broker-A-ours-fan-run1-20260101T000000Z", "broker-B-other-fan-run1-20260101T010000Z"] {
+        let dir = runs.path().join(name);
+        fs::create_dir(&dir).unwrap();
+        let rows: String = (0..20).map(|s| format!("2026-01-01T00:00:{s:02}Z,{},1000\n", s * 1_000_000)).collect();
+        fs::write(dir.join("raw.csv"), format!("time_utc,tx_bytes,proc_rss_kb\n{rows}")).unwrap();
+    }
+    let log = |rate: u64| {
+        let line = |second: u64| format!("{second}s recv total={} rate={rate}.00/sec\r\n", second * rate);
+        let head = "$ loadgen sub -t x\nStart with 2 workers, addrs pool size: 1\n";
+        let one: String = (1..30).map(line).collect();
+        format!("{head}{one}1m1s recv total=\n^C\n{head}{one}")
+    };
+    fs::write(runs.path().join("ours-fan.txt"), log(700)).unwrap();
+    fs::write(runs.path().join("other-fan.log"), log(900)).unwrap();
+    fs::write(runs.path().join("stranger.txt"), log(1)).unwrap();
+    fs::write(runs.path().join("notes.txt"), "recv total=7").unwrap();
+    let (page, json) = report(runs.path());
+    for chart in ["console-fan-1", "console-fan-2"] {
+        assert!(page.contains(&format!("<figure id=\"{chart}\"")), "{chart} is missing");
+    }
+    let courses = json["consoles"].as_array().unwrap();
+    let totals: Vec<(&str, Option<u64>, Option<f64>)> = courses
+        .iter()
+        .map(|c| (c["label"].as_str().unwrap(), c["total"].as_u64(), c["median_per_s"].as_f64()))
+        .collect();
+    let of = |label, rate: u64| (label, Some(29 * rate), Some(rate as f64));
+    assert_eq!(totals, [of("B", 900), of("B", 900), of("A", 700), of("A", 700)]);
+    let warnings = json["warnings"].to_string();
+    assert!(warnings.contains("stranger.txt") && warnings.contains("(ours, other)"), "{warnings}");
+    assert!(warnings.contains("ours-fan.txt") && warnings.contains("does not end as one"), "{warnings}");
+}
+
+#[test]
+fn one_target_alone_is_reported_in_plain_words() {
+    let runs = tempfile::tempdir().unwrap();
+    let dir = runs.path().join("broker-A-only-fan-run1-20260101T000000Z");
+    fs::create_dir(&dir).unwrap();
+    let rows: String = (0..20).map(|s| format!("2026-01-01T00:00:{s:02}Z,{},1000\n", s * 1_000_000)).collect();
+    fs::write(dir.join("raw.csv"), format!("time_utc,tx_bytes,proc_rss_kb\n{rows}")).unwrap();
+    let (page, json) = report(runs.path());
+    let headline = json["headline"].to_string();
+    assert!(headline.contains("there is one target, and nothing to compare it with"), "{headline}");
+    assert!(!headline.contains("one side or both") && !page.contains("A against B"), "{headline}");
+}
+
+#[test]
 fn figures_are_those_of_the_model() {
     let (_, json) = model();
     let mean =
@@ -324,7 +463,9 @@ fn a_tree_of_the_guides_form_is_reported() {
     ] {
         assert!(page.contains(text), "{text:?} is missing");
     }
-    for chart in ["memory", "scheduling-connections", "throughput", "pairs", "time-tx_mib_s-qos0-256-1to10"] {
+    for chart in
+        ["memory", "scheduling-connections", "throughput", "pairs", "time-qos0-256-1to10", "console-n2n-qos0-1-2-1"]
+    {
         assert!(page.contains(&format!("<figure id=\"{chart}\"")), "the chart {chart} is missing");
         let svg = out.path().join("guide-charts").join(format!("{chart}.svg"));
         assert!(svg.exists());

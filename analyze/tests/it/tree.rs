@@ -288,6 +288,13 @@ impl StepWriter<'_> {
             },
             ..load_summary("conn", clients)
         };
+        let mut log = dir.latency_log().unwrap();
+        for second in 0..2 {
+            let mut histogram = hlog::histogram();
+            connack.iter().skip(second).step_by(2).for_each(|value| histogram.saturating_record(*value));
+            let start_ns = self.begin_ns + WALL_OFFSET_NS + second as u64 * S;
+            log.append(Some(hlog::CONNACK), start_ns, S, &histogram).unwrap();
+        }
         dir.write_summary(&summary).unwrap();
     }
 
@@ -416,7 +423,7 @@ fn plan() -> serde_json::Value {
             for broker in &BROKERS {
                 steps.push(json!({
                     "step": name, "purpose": format!("What {name} is for"), "target": broker.name, "label": broker.label,
-                    "repeat": repeat, "processes": kind(load),
+                    "repeat": repeat, "processes": kind(load), "broker": planned_broker(broker, steps.len()),
                 }));
             }
         }
@@ -431,6 +438,16 @@ fn plan() -> serde_json::Value {
         "experiment": "quickstart", "name": "quickstart", "title": "First look", "purpose": "A test",
         "caveats": ["Loopback has no network card."], "notes": [], "sources": [],
         "targets": BROKERS.iter().map(target).collect::<Vec<_>>(), "steps": steps,
+    })
+}
+
+/// How a broker is started at a step: its port changes, and the rest does not.
+fn planned_broker(broker: &Broker, step: usize) -> serde_json::Value {
+    let text = format!("listener {} 127.0.0.1\nallow_anonymous true\npassword_file /etc/p\n", 2_000 + step);
+    json!({
+        "argv": [format!("/usr/bin/{}", broker.name), "-c", "x.conf", "--password", "hunter2"],
+        "env": {"LIMIT": "7"},
+        "files": [{"path": format!("/runs/{}/{step}/x.conf", broker.name), "text": text}],
     })
 }
 

@@ -7,9 +7,12 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use crate::{Error, Loaded, Result, Warning, Warnings};
+use crate::{Error, Loaded, Result, Warning, Warnings, write};
+
+/// No log of a terminal is larger; a larger file is something else.
+pub const FILE_BYTES_MAX: u64 = 64 << 20;
 
 /// One run of a log.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -32,6 +35,31 @@ pub struct ConsoleSample {
     pub total: u64,
     /// Per second, as the tool printed it.
     pub rate: f64,
+}
+
+/// Text files (`.txt`, `.log`) of at most [`FILE_BYTES_MAX`] in a directory at any depth, in the order of their paths: logs, if
+/// [`read`] finds runs in them. Metadata of runs is left out, and so is what was set aside.
+///
+/// # Errors
+/// A directory cannot be read.
+pub fn find(directory: &Path) -> Result<Vec<PathBuf>> {
+    let (mut files, mut folders) = (Vec::new(), vec![directory.to_owned()]);
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).map_err(Error::io("read directory", &folder))? {
+            let entry = entry.map_err(Error::io("read directory", &folder))?;
+            let (path, Ok(kind)) = (entry.path(), entry.file_type()) else { continue };
+            let is_text = path.extension().is_some_and(|extension| extension == "txt" || extension == "log");
+            let is_metadata = entry.file_name() == write::GUIDE_META;
+            let is_small = || entry.metadata().is_ok_and(|metadata| metadata.len() <= FILE_BYTES_MAX);
+            if kind.is_dir() && entry.file_name() != write::SET_ASIDE {
+                folders.push(path);
+            } else if kind.is_file() && is_text && !is_metadata && is_small() {
+                files.push(path);
+            }
+        }
+    }
+    files.sort();
+    Ok(files)
 }
 
 /// Reads a log.

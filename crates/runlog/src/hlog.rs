@@ -25,8 +25,11 @@ pub const CORRECTED: &str = "corrected";
 /// Tag of latencies from the actual send; the prober's are of those probes only that a closed loop would have sent.
 pub const UNCORRECTED: &str = "uncorrected";
 
-/// The tag of the times from CONNECT to CONNACK.
+/// Tag of the times from the begin of the TCP connect to the CONNACK.
 pub const CONNACK: &str = "connack";
+
+/// Tag of the times from when a message was due to when it was sent.
+pub const SEND_LAG: &str = "send_lag";
 
 /// Latencies in ns.
 pub type Latencies = Histogram<u64>;

@@ -31,6 +31,25 @@ pub fn environment(environ: &str) -> BTreeMap<String, String> {
     pairs.map(|(name, value)| (name.to_owned(), value_of(name, value))).collect()
 }
 
+/// The text of a configuration file: a line whose first word says that it is a secret's loses the rest, and addresses lose
+/// their passwords. Comments stay.
+pub fn configuration(text: &str) -> String {
+    let blot = |line: &str| {
+        let setting = line.trim_start();
+        let is_comment = setting.starts_with(['#', ';', '%']) || setting.starts_with("//");
+        let end = setting.find(|c: char| c == '=' || c == ':' || c.is_whitespace());
+        match end {
+            Some(end) if !is_comment && is_secret(&setting[..end]) && !setting[end..].trim().is_empty() => {
+                let indent = &line[..line.len() - setting.len()];
+                let sign = setting[end..].chars().find(|c| !c.is_whitespace()).filter(|c| matches!(c, '=' | ':'));
+                format!("{indent}{}{} {BLOT}", &setting[..end], sign.map_or(String::new(), |sign| format!(" {sign}")))
+            }
+            _ => without_password(line),
+        }
+    };
+    text.lines().map(blot).collect::<Vec<_>>().join("\n")
+}
+
 fn value_of(name: &str, value: &str) -> String {
     if is_secret(name) && !value.is_empty() { BLOT.to_owned() } else { without_password(value) }
 }
@@ -96,6 +115,15 @@ mod tests {
         let clean =
             "prober -u me -P *** -p 1883 --password *** -P*** --password=*** -h b -setcookie *** --api-token *** x=1";
         assert_eq!(argv, words(clean));
+    }
+
+    #[test]
+    fn passwords_are_blotted_out_of_configurations() {
+        let text = "# password: set below\nlistener 1883 ::1\n  password = \"p\"\nuser me\nbridge.url = \"mqtt://me:p@h\"\n\
+                    api_key: k\ntoken\nallow_anonymous true";
+        let clean = "# password: set below\nlistener 1883 ::1\n  password = ***\nuser me\nbridge.url = \"mqtt://me:***@h\"\n\
+                     api_key : ***\ntoken\nallow_anonymous true";
+        assert_eq!(configuration(text), clean);
     }
 
     #[test]

@@ -36,7 +36,11 @@ pub fn draw(groups: &[Group], labels: &[String], unit: Words, legend: &Legend) -
     let top = |bar: &Bar| if let Bar::Value(value, (_, high)) = bar { value.max(*high) } else { 0.0 };
     let max = groups.iter().flat_map(|group| &group.bars).map(top).fold(0.0, f64::max);
     // Room above the highest bar for its value.
-    let y = Axis::from_zero(max * 1.08, unit);
+    let mut y = Axis::from_zero(max * 1.08, unit);
+    if max <= 0.0 {
+        // Failed points alone have no scale.
+        y.ticks.truncate(1);
+    }
     let x = Axis {
         range: 0.0..groups.len().max(1) as f64,
         ticks: Vec::new(),

@@ -1,7 +1,7 @@
 //! Latency over percentiles: each nine gets the same width, and latency has a logarithmic axis, so that the median and the
 //! tail can both be read. Solid: from the due time. Thin: from the actual send, which hides what a stall delayed.
 
-use super::frame::{self, Axis, DrawResult, Legend, Picture, SIZE, marker, path};
+use super::frame::{self, Axis, DrawResult, LEAST_US, Legend, Picture, SIZE, marker, path};
 use crate::report::figures::LatencyCurves;
 use crate::report::text::Text as Words;
 
@@ -19,7 +19,7 @@ pub fn draw(curves: &[LatencyCurves], place: impl Fn(&str) -> usize, legend: &Le
         ticks: percentile_ticks(nines_max),
         title: Words::pair("percentile (each nine as wide)", "百分位（每个 9 等宽）"),
     };
-    let y = log_axis(low.min(high), high);
+    let y = Axis::log_us(low.min(high), high, Words::pair("latency (logarithmic)", "延迟（对数轴）"));
     frame::draw(SIZE, &x, &y, legend, |paper, plot| {
         for curve in curves {
             let target = place(&curve.label);
@@ -53,34 +53,8 @@ fn percentile_ticks(nines_max: f64) -> Vec<(f64, String)> {
         .collect()
 }
 
-/// Powers of ten that enclose the values; with few of them, also 2 and 5 times.
-fn log_axis(low: f64, high: f64) -> Axis {
-    let (first, last) = (low.log10().floor() as i32, (high.log10().ceil() as i32).max(low.log10().floor() as i32 + 1));
-    let factors: &[f64] = if last - first <= 2 { &[1.0, 2.0, 5.0] } else { &[1.0] };
-    let ticks = (first..=last)
-        .flat_map(|power| factors.iter().map(move |factor| factor * 10_f64.powi(power)))
-        .filter(|us| *us <= 10_f64.powi(last))
-        .map(|us| (us.log10(), duration(us)))
-        .collect();
-    Axis {
-        range: f64::from(first)..f64::from(last),
-        ticks,
-        title: Words::pair("latency (logarithmic)", "延迟（对数轴）"),
-    }
-}
-
-fn duration(us: f64) -> String {
-    match us {
-        us if us >= 1e6 => format!("{} s", us / 1e6),
-        us if us >= 1e3 => format!("{} ms", us / 1e3),
-        us => format!("{us} µs"),
-    }
-}
-
 /// Markers on a curve.
 const MARKERS: usize = 8;
-/// A latency of 0 has no place on a logarithmic axis, us.
-const LEAST_US: f64 = 0.1;
 
 #[cfg(test)]
 mod tests {
@@ -104,7 +78,7 @@ mod tests {
 
     #[test]
     fn a_single_value_has_an_axis_too() {
-        let axis = log_axis(100.0, 100.0);
+        let axis = Axis::log_us(100.0, 100.0, Words::default());
         assert_eq!(axis.range, 2.0..3.0);
     }
 }

@@ -24,13 +24,16 @@ pub const MUTED: RGBColor = RGBColor(0x5B, 0x64, 0x70);
 /// Lines behind the data.
 pub const GRID: RGBColor = RGBColor(0xD4, 0xD8, 0xDD);
 
-/// The colour of a target, by its place: blue and vermilion of Okabe and Ito, then their green and purple.
+/// The colour of a target, by its place: blue and vermilion of Okabe and Ito, then their green, purple, orange
+/// and sky blue.
 pub fn colour(target: usize) -> RGBColor {
     let colours = [
         RGBColor(0x00, 0x72, 0xB2),
         RGBColor(0xD5, 0x5E, 0x00),
         RGBColor(0x00, 0x9E, 0x73),
         RGBColor(0xCC, 0x79, 0xA7),
+        RGBColor(0xE6, 0x9F, 0x00),
+        RGBColor(0x56, 0xB4, 0xE9),
     ];
     colours[target % colours.len()]
 }
@@ -148,10 +151,33 @@ pub struct Axis {
 impl Axis {
     /// From 0 to a round number at or above `max`, with four to six round ticks.
     pub fn from_zero(max: f64, title: Words) -> Self {
+        Self::zero_based(max, 5.0, title)
+    }
+
+    /// The same with half as many ticks, for a plot area of little height.
+    pub fn from_zero_short(max: f64, title: Words) -> Self {
+        Self::zero_based(max, 2.5, title)
+    }
+
+    fn zero_based(max: f64, steps: f64, title: Words) -> Self {
         let max = if max.is_finite() && max > 0.0 { max } else { 1.0 };
-        let step = round_step(max / 5.0);
+        let step = round_step(max / steps);
         let last = (max / step - 1e-9).ceil();
         Self { range: 0.0..last * step, ticks: ticks(0, last as i64, step), title }
+    }
+
+    /// Powers of ten of a time in us that enclose the values, for points whose y is the logarithm; with few of them, also 2
+    /// and 5 times.
+    pub fn log_us(low: f64, high: f64, title: Words) -> Self {
+        let first = low.log10().floor() as i32;
+        let last = (high.log10().ceil() as i32).max(first + 1);
+        let factors: &[f64] = if last - first <= 2 { &[1.0, 2.0, 5.0] } else { &[1.0] };
+        let ticks = (first..=last)
+            .flat_map(|power| factors.iter().map(move |factor| factor * 10_f64.powi(power)))
+            .filter(|us| *us <= 10_f64.powi(last))
+            .map(|us| (us.log10(), duration(us)))
+            .collect();
+        Self { range: f64::from(first)..f64::from(last), ticks, title }
     }
 
     /// Round ticks inside a range that need not begin at 0.
@@ -176,6 +202,15 @@ fn ticks(first: i64, last: i64, step: f64) -> Vec<(f64, String)> {
         value => format!("{}{unit}", grouped(&format!("{:.decimals$}", value / scale)).replace('-', "−")),
     };
     (first..=last).map(|i| (i as f64 * step, label(i as f64 * step))).collect()
+}
+
+/// A round time in its usual unit.
+fn duration(us: f64) -> String {
+    match us {
+        us if us >= 1e6 => format!("{} s", us / 1e6),
+        us if us >= 1e3 => format!("{} ms", us / 1e3),
+        us => format!("{us} µs"),
+    }
 }
 
 /// Thousands separated.
@@ -230,24 +265,51 @@ pub fn draw(
     legend: &Legend,
     draw: impl FnOnce(&Paper, &mut Plot) -> DrawResult,
 ) -> DrawResult<Picture> {
+    let mut draw = Some(draw);
+    let height = size.1 - MARGIN_TOP - AREA_BOTTOM;
+    draw_stacked(size.0, x, &[(y, height)], legend, |paper, plot, _| match draw.take() {
+        Some(draw) => draw(paper, plot),
+        None => Ok(()),
+    })
+}
+
+/// Draws plot areas one above the other, whose x axis is the same; each has its y axis and its height, px. `draw` gets the
+/// paper, the plot area and its place from the top.
+///
+/// # Errors
+/// As [`draw()`].
+pub fn draw_stacked(
+    width: u32,
+    x: &Axis,
+    ys: &[(&Axis, u32)],
+    legend: &Legend,
+    mut draw: impl FnMut(&Paper, &mut Plot, usize) -> DrawResult,
+) -> DrawResult<Picture> {
+    let heights: u32 = ys.iter().map(|(_, height)| height).sum();
+    let size = (width, MARGIN_TOP + heights + STACK_GAP * (ys.len() as u32).saturating_sub(1) + AREA_BOTTOM);
     let mut svg = String::new();
     {
         let paper = SVGBackend::with_string(&mut svg, size).into_drawing_area();
-        let mut plot = ChartBuilder::on(&paper)
-            .margin_top(MARGIN_TOP)
-            .margin_right(MARGIN_RIGHT)
-            .x_label_area_size(AREA_BOTTOM)
-            .y_label_area_size(AREA_LEFT)
-            .build_cartesian_2d(x.range.clone(), y.range.clone())?;
-        axes(&paper, &plot, size, x, y)?;
         draw_legend(&paper, legend)?;
-        draw(&paper, &mut plot)?;
+        let mut top = MARGIN_TOP;
+        for (place, (y, height)) in ys.iter().enumerate() {
+            let part = paper.clone().shrink((0, top), (width, *height));
+            let mut plot = ChartBuilder::on(&part)
+                .margin_right(MARGIN_RIGHT)
+                .y_label_area_size(AREA_LEFT)
+                .build_cartesian_2d(x.range.clone(), y.range.clone())?;
+            let foot = (place + 1 == ys.len()).then_some(size.1 as i32 - 6);
+            axes(&paper, &plot, foot, x, y)?;
+            draw(&paper, &mut plot, place)?;
+            top += height + STACK_GAP;
+        }
         paper.present()?;
     }
     Ok(Picture(svg))
 }
 
-fn axes(paper: &Paper, plot: &Plot, size: (u32, u32), x: &Axis, y: &Axis) -> DrawResult {
+/// Grid, ticks and titles; the x axis has its numbers and its title only where `foot` says how far down the title stands.
+fn axes(paper: &Paper, plot: &Plot, foot: Option<i32>, x: &Axis, y: &Axis) -> DrawResult {
     let at = |x: f64, y: f64| plot.backend_coord(&(x, y));
     let (left, bottom) = at(x.range.start, y.range.start);
     let (right, top) = at(x.range.end, y.range.end);
@@ -259,11 +321,19 @@ fn axes(paper: &Paper, plot: &Plot, size: (u32, u32), x: &Axis, y: &Axis) -> Dra
     for (value, label) in &x.ticks {
         let (column, _) = at(*value, y.range.start);
         paper.draw(&PathElement::new([(column, top), (column, bottom + 5)], GRID.stroke_width(1)))?;
-        paper.draw(&Text::new(label.clone(), (column, bottom + 9), style(TICK_PX, INK, HPos::Center, VPos::Top)))?;
+        if foot.is_some() {
+            paper.draw(&Text::new(
+                label.clone(),
+                (column, bottom + 9),
+                style(TICK_PX, INK, HPos::Center, VPos::Top),
+            ))?;
+        }
     }
     paper.draw(&PathElement::new([(left, bottom), (right, bottom)], INK.stroke_width(1)))?;
-    let foot = (i32::midpoint(left, right), size.1 as i32 - 6);
-    paper.draw(&Text::new(words(&x.title), foot, style(TITLE_PX, MUTED, HPos::Center, VPos::Bottom)))?;
+    if let Some(foot) = foot {
+        let place = (i32::midpoint(left, right), foot);
+        paper.draw(&Text::new(words(&x.title), place, style(TITLE_PX, MUTED, HPos::Center, VPos::Bottom)))?;
+    }
     // Above the axis and upright: easier to read than on its side, and it needs no room that ticks could want.
     let head = (8, top - 12);
     paper.draw(&Text::new(words(&y.title), head, style(TITLE_PX, MUTED, HPos::Left, VPos::Bottom)))
@@ -278,28 +348,30 @@ pub struct Legend {
     pub has_lines: bool,
 }
 
-/// A sample and a name per target, in the first line, from the right edge. Names that do not fit are cut short.
+/// A sample and a name per target, in the first line, from the left edge, which a narrow screen shows first. Names that do not
+/// fit are cut short.
 fn draw_legend(paper: &Paper, legend: &Legend) -> DrawResult {
     let (width, _) = paper.dim_in_pixel();
-    let mut right = width as i32 - MARGIN_RIGHT as i32;
+    let mut left = 8;
     let room = (f64::from(width) - 40.0) / legend.targets.len().max(1) as f64 - 50.0;
-    for (target, name) in legend.targets.iter().rev() {
-        let name = shortened(name, room, TITLE_PX);
-        let left = right - text_width(&name, TITLE_PX) as i32;
-        paper.draw(&Text::new(name, (left, 16), style(TITLE_PX, INK, HPos::Left, VPos::Center)))?;
+    for (target, name) in &legend.targets {
         if legend.has_lines {
             let style = colour(*target).stroke_width(3);
-            let ends = [(left - 36, 16), (left - 6, 16)];
+            let ends = [(left, 16), (left + 30, 16)];
             match dash(*target) {
                 None => paper.draw(&PathElement::new(ends, style))?,
                 Some((length, gap)) => paper.draw(&DashedPathElement::new(ends, length, gap, style))?,
             }
-            marker(paper, (left - 21, 16), *target)?;
-            right = left - 52;
+            marker(paper, (left + 15, 16), *target)?;
+            left += 36;
         } else {
-            paper.draw(&Rectangle::new([(left - 18, 10), (left - 6, 22)], colour(*target).filled()))?;
-            right = left - 34;
+            paper.draw(&Rectangle::new([(left, 10), (left + 12, 22)], colour(*target).filled()))?;
+            left += 18;
         }
+        let name = shortened(name, room, TITLE_PX);
+        let width = text_width(&name, TITLE_PX) as i32;
+        paper.draw(&Text::new(name, (left, 16), style(TITLE_PX, INK, HPos::Left, VPos::Center)))?;
+        left += width + 16;
     }
     Ok(())
 }
@@ -316,6 +388,8 @@ pub fn shortened(text: &str, room: f64, pixels: f64) -> String {
     format!("{}…{}", part(0..head), part(characters.len() - tail..characters.len()))
 }
 
+/// A time of 0 has no place on a logarithmic axis, us.
+pub const LEAST_US: f64 = 0.1;
 /// Size of most charts, px.
 pub const SIZE: (u32, u32) = (640, 380);
 /// Type size of ticks, px.
@@ -330,6 +404,8 @@ const BETWEEN: char = '\u{E001}';
 const MARGIN_TOP: u32 = 64;
 const MARGIN_RIGHT: u32 = 34;
 const AREA_BOTTOM: u32 = 62;
+/// Between two plot areas: room for the title of the lower one.
+const STACK_GAP: u32 = 34;
 const AREA_LEFT: u32 = 68;
 
 #[cfg(test)]

@@ -6,7 +6,8 @@ use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, VPos};
 
 use super::frame::{
-    self, Axis, DrawResult, INK, Legend, MUTED, Paper, Picture, Plot, TICK_PX, marker, path, style, text_width, words,
+    self, Axis, DrawResult, INK, Legend, MUTED, Paper, Picture, Plot, SIZE, TICK_PX, marker, path, style, text_width,
+    words,
 };
 use crate::report::text::Text as Words;
 
@@ -23,6 +24,25 @@ pub struct Line {
     pub has_markers: bool,
     /// Whether it belongs to a failed point: it ends in a cross then.
     pub is_failed: bool,
+}
+
+/// A range at a point, such as the least and the greatest repeat.
+#[derive(Debug, Clone, Copy)]
+pub struct ErrorBar {
+    /// Place of the target.
+    pub target: usize,
+    /// Where.
+    pub x: f64,
+    /// Its ends.
+    pub range: (f64, f64),
+}
+
+/// A plot area of a chart that has several, one above the other.
+pub struct Panel {
+    /// Its y axis.
+    pub y: Axis,
+    /// Its lines.
+    pub lines: Vec<Line>,
 }
 
 /// What lies behind the lines.
@@ -46,28 +66,92 @@ pub fn draw(
     backdrop: &Backdrop,
     legend: &Legend,
 ) -> DrawResult<Picture> {
-    frame::draw(size, x, y, legend, |paper, plot| {
-        draw_phases(paper, plot, x, y, &backdrop.phases)?;
-        for line in lines {
-            if line.width > 0 && line.points.len() > 1 {
-                path(plot, line.points.clone(), line.target, line.width)?;
-            }
-            if line.has_markers {
-                for point in &line.points {
-                    marker(paper, plot.backend_coord(point), line.target)?;
-                }
-            }
-            if let Some(end) = line.points.last().filter(|_| line.is_failed) {
-                let place = plot.backend_coord(end);
-                paper.draw(&Cross::new(place, 7, INK.stroke_width(2)))?;
-            }
-        }
-        draw_marks(paper, plot, x, y, &backdrop.marks)
+    frame::draw(size, x, y, legend, |paper, plot| draw_panel(paper, plot, x, y, lines, backdrop, true))
+}
+
+/// Draws panels one above the other over the same x axis; the names of phases and the numbers of events stand in the first.
+///
+/// # Errors
+/// As [`frame::draw`].
+pub fn draw_panels(x: &Axis, panels: &[Panel], backdrop: &Backdrop, legend: &Legend) -> DrawResult<Picture> {
+    let height = |place: usize| if place == 0 { FIRST_PANEL_PX } else { PANEL_PX };
+    let ys: Vec<(&Axis, u32)> = panels.iter().enumerate().map(|(place, panel)| (&panel.y, height(place))).collect();
+    frame::draw_stacked(WIDE.0, x, &ys, legend, |paper, plot, place| {
+        draw_panel(paper, plot, x, &panels[place].y, &panels[place].lines, backdrop, place == 0)
     })
 }
 
+/// Draws markers, their error bars, and a cross on the axis for each failed point.
+///
+/// # Errors
+/// As [`frame::draw`].
+pub fn draw_scatter(
+    x: &Axis,
+    y: &Axis,
+    lines: &[Line],
+    bars: &[ErrorBar],
+    failed: &[(usize, f64)],
+    legend: &Legend,
+) -> DrawResult<Picture> {
+    frame::draw(SIZE, x, y, legend, |paper, plot| {
+        for bar in bars {
+            let ends = [bar.range.0, bar.range.1].map(|value| plot.backend_coord(&(bar.x, value.max(y.range.start))));
+            // The second target's bar stands a little aside, so that both are seen where they coincide.
+            let aside = bar.target as i32 * 4;
+            let [low, high] = ends.map(|(column, row)| (column + aside, row));
+            let style = frame::colour(bar.target).stroke_width(2);
+            for path in
+                [[low, high], [(low.0 - 4, low.1), (low.0 + 4, low.1)], [(high.0 - 4, high.1), (high.0 + 4, high.1)]]
+            {
+                paper.draw(&PathElement::new(path, style))?;
+            }
+        }
+        draw_panel(paper, plot, x, y, lines, &Backdrop::default(), true)?;
+        for (target, at) in failed {
+            let (column, bottom) = plot.backend_coord(&(*at, y.range.start));
+            let place = (column + *target as i32 * 14, bottom - 9);
+            paper.draw(&Cross::new(place, 6, frame::colour(*target).stroke_width(3)))?;
+        }
+        Ok(())
+    })
+}
+
+fn draw_panel(
+    paper: &Paper,
+    plot: &mut Plot,
+    x: &Axis,
+    y: &Axis,
+    lines: &[Line],
+    backdrop: &Backdrop,
+    has_names: bool,
+) -> DrawResult {
+    draw_phases(paper, plot, x, y, &backdrop.phases, has_names)?;
+    for line in lines {
+        if line.width > 0 && line.points.len() > 1 {
+            path(plot, line.points.clone(), line.target, line.width)?;
+        }
+        if line.has_markers {
+            for point in &line.points {
+                marker(paper, plot.backend_coord(point), line.target)?;
+            }
+        }
+        if let Some(end) = line.points.last().filter(|_| line.is_failed) {
+            let place = plot.backend_coord(end);
+            paper.draw(&Cross::new(place, 7, INK.stroke_width(2)))?;
+        }
+    }
+    draw_marks(paper, plot, x, y, &backdrop.marks, has_names)
+}
+
 /// Every second band is shaded, and the measure phase more than the others; a name that does not fit is left out.
-fn draw_phases(paper: &Paper, plot: &Plot, x: &Axis, y: &Axis, phases: &[(String, f64, f64)]) -> DrawResult {
+fn draw_phases(
+    paper: &Paper,
+    plot: &Plot,
+    x: &Axis,
+    y: &Axis,
+    phases: &[(String, f64, f64)],
+    has_names: bool,
+) -> DrawResult {
     for (name, begin, end) in phases {
         let (begin, end) = (begin.max(x.range.start), end.min(x.range.end));
         if end <= begin {
@@ -78,7 +162,7 @@ fn draw_phases(paper: &Paper, plot: &Plot, x: &Axis, y: &Axis, phases: &[(String
         paper.draw(&Rectangle::new([from, to], INK.mix(if is_measured { 0.09 } else { 0.03 }).filled()))?;
         paper.draw(&PathElement::new([from, (from.0, to.1)], MUTED.mix(0.5).stroke_width(1)))?;
         let text = phase_name(name);
-        if text_width(&text.en, PHASE_PX) < f64::from(to.0 - from.0) {
+        if has_names && text_width(&text.en, PHASE_PX) < f64::from(to.0 - from.0) {
             let place = (i32::midpoint(from.0, to.0), from.1 + 3);
             paper.draw(&Text::new(words(&text), place, style(PHASE_PX, MUTED, HPos::Center, VPos::Top)))?;
         }
@@ -86,12 +170,12 @@ fn draw_phases(paper: &Paper, plot: &Plot, x: &Axis, y: &Axis, phases: &[(String
     Ok(())
 }
 
-fn draw_marks(paper: &Paper, plot: &Plot, x: &Axis, y: &Axis, marks: &[f64]) -> DrawResult {
+fn draw_marks(paper: &Paper, plot: &Plot, x: &Axis, y: &Axis, marks: &[f64], has_numbers: bool) -> DrawResult {
     let mut last = i32::MIN;
     for (index, at) in marks.iter().enumerate().filter(|(_, at)| x.range.contains(at)) {
         let [top, bottom] = [y.range.end, y.range.start].map(|edge| plot.backend_coord(&(*at, edge)));
         paper.draw(&DashedPathElement::new([top, bottom], 2, 3, INK.stroke_width(1)))?;
-        if top.0.saturating_sub(last) > NUMBER_PX {
+        if has_numbers && top.0.saturating_sub(last) > NUMBER_PX {
             let number = (index + 1).to_string();
             paper.draw(&Text::new(number, (top.0, top.1 - 2), style(TICK_PX, INK, HPos::Center, VPos::Bottom)))?;
             last = top.0;
@@ -116,6 +200,9 @@ fn phase_name(name: &str) -> Words {
 /// Size of a chart over time, px.
 pub const WIDE: (u32, u32) = (640, 320);
 const PHASE_PX: f64 = 12.0;
+/// Heights of the plot areas of a chart that has several, px.
+const FIRST_PANEL_PX: u32 = 170;
+const PANEL_PX: u32 = 104;
 /// Numbers that stand closer than this would touch, px.
 const NUMBER_PX: i32 = 20;
 
