@@ -42,7 +42,8 @@ fn look(scene: &Scene) -> Looked {
 /// The fall of the connections in the window that the publisher used.
 fn fall(reading: &Reading, series: &Series) -> Option<Proof> {
     let (levels, times) = (connections(series), series.interval_times_s());
-    let rows = figure_rows(reading, series);
+    // A file of samples may have no such column.
+    let rows = Some(figure_rows(reading, series)).filter(|rows| rows.end <= levels.len())?;
     let most = levels[rows.clone()].iter().copied().filter(|v| v.is_finite()).fold(0.0, f64::max);
     let whole = |row: &usize| levels[*row] >= FALL * most;
     let last_whole = rows.clone().rev().find(whole)?;

@@ -35,7 +35,9 @@ pub(super) fn of_step(figures: &Figures, step: &StepFigures) -> Option<Chart> {
     if end <= begin {
         return None;
     }
-    let marked = step.timelines.iter().find(|timeline| !timeline.phases.is_empty());
+    // A failed point may have ended before its phases were over.
+    let marked = step.timelines.iter().filter(|timeline| !timeline.phases.is_empty());
+    let marked = marked.max_by_key(|timeline| (!timeline.is_failed, timeline.phases.len()));
     let time = match marked {
         Some(_) => Text::pair("time since the begin of the measure phase, s", "自测量阶段开始的时间，s"),
         None => Text::pair("time since the first sample, s", "自首个样本的时间，s"),

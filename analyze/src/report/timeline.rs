@@ -37,6 +37,9 @@ pub struct Timeline {
     pub marks: Vec<(f64, String)>,
 }
 
+/// Seconds and values.
+type Points = Vec<(f64, f64)>;
+
 /// A quantity over time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Quantity {
@@ -262,7 +265,7 @@ fn distribution(
     tag: &str,
     point: &Point,
     origin_mono_ns: Option<u64>,
-) -> (Vec<(f64, f64)>, Vec<(f64, f64)>) {
+) -> (Points, Points) {
     let mut seconds: BTreeMap<u64, LatencyInterval> = BTreeMap::new();
     let mut origin_wall_ns = point.measured.map(|span| span.begin_wall_ns);
     for run in runs.filter(|run| run.latency_path().exists()) {

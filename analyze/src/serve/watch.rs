@@ -67,6 +67,8 @@ pub struct Live {
     pub line: Option<Curve>,
 }
 
+/// A counter of a load tool.
+type Count = fn(&runlog::write::CounterRow) -> u64;
 /// An event in words: UTC, kind, text.
 pub type Told = (String, String, String);
 /// A name in both languages and a value.
@@ -236,7 +238,7 @@ impl Live {
         ];
         let before_now = |row: &runlog::write::CounterRow| row.mono_ns as f64 / 1e9 - last.mono_ns as f64 / 1e9;
         // What a reader wants to see move: deliveries, else what is sent, else connections.
-        let (en, zh, count): (_, _, Option<fn(&runlog::write::CounterRow) -> u64>) = if last.received > 0 {
+        let (en, zh, count): (_, _, Option<Count>) = if last.received > 0 {
             ("received, msg/s", "接收，条/s", Some(|row| row.received))
         } else if last.written > 0 {
             ("sent, msg/s", "发送，条/s", Some(|row| row.written))
