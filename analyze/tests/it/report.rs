@@ -99,7 +99,7 @@ fn noise_steadiness_and_configuration_are_shown() {
     // Two repeats of the model lie 1.2 % apart, and B has one repeat of the last step.
     let spread = row("fan-q0", "cpu_us_per_message")["spread_percent"][0].as_f64().unwrap();
     assert!((spread - 1.2).abs() < 0.1, "{spread}");
-    assert!(row("nn-q0", "cpu_us_per_message")["spread_percent"][1].is_null());
+    assert!(row("nn-q0", "delivered_per_s")["spread_percent"][1].is_null());
     let timelines = json["steps"][5]["timelines"].as_array().unwrap();
     let steady: Vec<&Value> = timelines.iter().flat_map(|timeline| timeline["steady"].as_array().unwrap()).collect();
     assert!(steady.iter().any(|s| s["quantity"] == "delivered_per_s" && s["course"] == "steady"), "{steady:?}");
