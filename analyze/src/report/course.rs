@@ -141,7 +141,8 @@ fn caption(step: &StepFigures, areas: &[Area], is_marked: bool, marks: &[(f64, S
         }
         false => Text::default(),
     };
-    let stamps = match step.timelines.iter().any(|timeline| timeline.has_whole_seconds) {
+    let has_rates = areas.iter().any(|area| matches!(area.main, Quantity::Sent | Quantity::Cpu));
+    let stamps = match has_rates && step.timelines.iter().any(|timeline| timeline.has_whole_seconds) {
         true => Text::pair(
             " Stamps are whole seconds and the true period is longer: the regular dips of rates are the clock's, not the broker's.",
             "时间戳为整秒而实际周期更长：速率的规律性下陷来自时钟，而非服务端。",
