@@ -404,6 +404,10 @@ fn version(exe: &Path, target: &Target) -> Option<String> {
         }
     };
     let output = command.stdin(Stdio::null()).output().ok()?;
+    // A program may say it with any exit code; a command that was written for it may not fail.
+    if !target.version.command.is_empty() && !output.status.success() {
+        return None;
+    }
     let streams = [output.stdout, output.stderr];
     let texts = streams.iter().map(|bytes| String::from_utf8_lossy(bytes).into_owned());
     let lines = texts.flat_map(|text| text.lines().map(str::trim).map(str::to_owned).collect::<Vec<_>>());

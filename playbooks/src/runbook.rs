@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::plan::{Phase, Plan, PlannedProcess, PlannedStep};
+use crate::plan::{Phase, Plan, PlannedCheck, PlannedProcess, PlannedStep};
 
 /// The runbook in Markdown.
 pub(crate) fn markdown(plan: &Plan) -> String {
@@ -33,9 +33,22 @@ pub(crate) fn markdown(plan: &Plan) -> String {
         for file in &step.broker.files {
             let _ = writeln!(text, "Write `{}`:\n\n```\n{}\n```\n", file.path, file.text.trim_end());
         }
-        let _ = writeln!(text, "Start the broker, and wait until it accepts connections on {}:\n", step.broker.address);
         let on = |host: &str| if plan.hosts.is_empty() { String::new() } else { format!("# on {host}\n") };
-        let _ = writeln!(text, "```sh\n{}{}\n```\n", on(&step.broker.host), broker_command(step));
+        if !step.manifest.is_empty() {
+            let _ = writeln!(
+                text,
+                "Each must end with 0, now and after the step:\n\n```sh\n{}\n```\n",
+                checks(&step.manifest)
+            );
+        }
+        if step.broker.argv.is_empty() {
+            let _ = writeln!(text, "The broker runs already, on {}.\n", step.broker.address);
+        } else {
+            let _ =
+                writeln!(text, "Start the broker, and wait until it accepts connections on {}:\n", step.broker.address);
+            let _ = writeln!(text, "```sh\n{}{}\n```\n", on(&step.broker.host), broker_command(step));
+        }
+        let _ = writeln!(text, "It must deliver (each ends with 0):\n\n```sh\n{}\n```\n", checks(&step.smoke));
         for phase in &step.phases {
             let _ = writeln!(text, "**{}**, {}:\n", phase.name.as_str(), lasts(phase.name, phase.expected_ms));
             let starting = starting(step, phase.name);
@@ -67,10 +80,15 @@ pub(crate) fn shell(plan: &Plan) -> String {
             let _ =
                 writeln!(text, "cat >{} <<'END_OF_FILE'\n{}\nEND_OF_FILE", quoted(&file.path), file.text.trim_end());
         }
-        let _ = writeln!(text, "{} >{} 2>&1 &", broker_command(step), quoted(&step.broker.log));
-        text.push_str("PID_broker=$!; started=\"$PID_broker\"\n");
+        if !step.manifest.is_empty() {
+            let _ = writeln!(text, "{}", checks(&step.manifest));
+        }
+        if !step.broker.argv.is_empty() {
+            let _ = writeln!(text, "{} >{} 2>&1 &", broker_command(step), quoted(&step.broker.log));
+            text.push_str("PID_broker=$!; started=\"$PID_broker\"\n");
+        }
         let (host, port) = step.broker.address.rsplit_once(':').unwrap_or((&step.broker.address, "1883"));
-        let _ = writeln!(text, "await_port {host} {port}");
+        let _ = writeln!(text, "await_port {host} {port}\n{}", checks(&step.smoke));
         for phase in &step.phases {
             for process in starting(step, phase.name) {
                 let _ = writeln!(text, "UTC=$(date -u +%Y%m%dT%H%M%SZ)");
@@ -99,6 +117,12 @@ fn broker_command(step: &PlannedStep) -> String {
     let env = step.broker.env.iter().map(|(name, value)| format!("{name}={}", quoted(value)));
     let words = step.broker.argv.iter().map(|word| quoted(word));
     env.chain(words).collect::<Vec<_>>().join(" ")
+}
+
+/// The commands of checks, one a line.
+fn checks(checks: &[PlannedCheck]) -> String {
+    let line = |check: &PlannedCheck| check.argv.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" ");
+    checks.iter().map(line).collect::<Vec<_>>().join("\n")
 }
 
 fn command(step: &PlannedStep, process: &PlannedProcess) -> String {

@@ -103,7 +103,6 @@ asyncio.run(main())
 
 #[test]
 fn damage_on_the_way_is_found_before_any_load() {
-    let _turn = turn();
     let folder = folder_with(["ours", "ours"], IDLE);
     // The topic of the smoke test at QoS 0.
     let start = format!("exec python3 {{config}}/proxy.py {{host}} {{port}} {{exe}} {{config}} {}", hex("smoke/0"));
@@ -199,7 +198,6 @@ impl Held {
 
 #[test]
 fn a_collector_that_was_stopped_has_missed_its_ticks() {
-    let _turn = turn();
     let mut held = Held::begin(&IDLE.replace("500ms", "4s"));
     held.wait_for_mark("measure", Edge::Begin);
     let collector = held.child("collector").expect("the broker's collector runs");
@@ -212,7 +210,6 @@ fn a_collector_that_was_stopped_has_missed_its_ticks() {
 
 #[test]
 fn a_prober_that_was_stopped_was_disturbed() {
-    let _turn = turn();
     let steps = IDLE.replace("500ms", "3s").replace("idle", "probed") + PROBE;
     let mut held = Held::begin(&steps);
     held.wait_for_mark("measure", Edge::Begin);
@@ -280,7 +277,6 @@ fn memory_that_grows_is_no_steady_state() {
 
 #[test]
 fn declared_settings_that_are_not_observed_fail_the_point_before_it_begins() {
-    let _turn = turn();
     let folder = folder_with(["ours", "ours"], IDLE);
     std::fs::write(folder.path().join("odd.toml"), "about = \"odd\"\n[sysctl]\n\"vm.swappiness\" = 12345\n")
         .expect("written");
@@ -296,7 +292,6 @@ fn declared_settings_that_are_not_observed_fail_the_point_before_it_begins() {
 
 #[test]
 fn a_broker_with_other_limits_in_its_second_repeat_is_another_broker() {
-    let _turn = turn();
     let folder = folder_with(["ours", "ours"], IDLE);
     let start = "echo once >>starts\nulimit -n $((1000 + $(wc -l <starts)))\nexec {exe} -c {config}/mosquitto.conf";
     std::fs::write(folder.path().join("moody.toml"), target("moody", start, "listener {port} {host}"))
@@ -311,7 +306,6 @@ fn a_broker_with_other_limits_in_its_second_repeat_is_another_broker() {
 
 #[test]
 fn a_slate_that_is_not_clean_fails_the_point() {
-    let _turn = turn();
     let folder = folder_with(["ours", "ours"], IDLE);
     let path = folder.path().join("small.toml");
     let text = std::fs::read_to_string(&path).expect("written above");

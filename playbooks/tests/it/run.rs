@@ -92,7 +92,6 @@ fn check_runs(experiment: &Path) {
 
 #[test]
 fn without_a_second_broker_it_is_a_control_and_says_so() {
-    let _turn = turn();
     let folder = folder_with(["ours", "absent.toml"], IDLE);
     std::fs::write(folder.path().join("absent.toml"), target("absent", "no-such-broker-anywhere")).expect("written");
     let output = output(folder.path(), &["run", "--no-build", "--no-report", "small.toml"]);
@@ -107,7 +106,6 @@ fn without_a_second_broker_it_is_a_control_and_says_so() {
 
 #[test]
 fn broker_that_does_not_start_is_a_failed_point_and_the_run_goes_on() {
-    let _turn = turn();
     let folder = folder_with(["broken.toml", "ours"], IDLE);
     std::fs::write(folder.path().join("broken.toml"), target("broken", "false")).expect("written");
     let output = output(folder.path(), &["run", "--no-build", "--no-report", "small.toml"]);
@@ -192,7 +190,7 @@ def where():
 if args == ["--version"]:
     print(name, "0.0.0"); sys.exit()
 host, port = where()
-config = tempfile.NamedTemporaryFile("w", suffix=".conf", delete=False)
+config = tempfile.NamedTemporaryFile("w", suffix=".conf", dir=os.getcwd(), delete=False)
 config.write(f"listener {port} {host}\nallow_anonymous true\nuser root\nmax_inflight_messages 0\n"); config.close()
 os.environ["PATH"] += ":/usr/sbin:/usr/local/sbin"
 os.execvp("mosquitto", ["mosquitto", "-c", config.name])
@@ -213,7 +211,6 @@ fn stand_in(target: &str, program: &str) -> (tempfile::TempDir, std::ffi::OsStri
 
 #[test]
 fn targets_that_are_not_here_are_started_as_their_vendors_say() {
-    let _turn = turn();
     let pairs = [("emqx", "emqx"), ("nanomq", "nanomq"), ("flashmq", "flashmq")];
     let pairs = pairs
         .into_iter()
@@ -229,7 +226,6 @@ fn targets_that_are_not_here_are_started_as_their_vendors_say() {
 
 #[test]
 fn hivemq_finds_its_folders() {
-    let _turn = turn();
     let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("targets");
     for target in ["hivemq-ce", "hivemq-ce-default"] {
         let (folder, path) = stand_in(target, "run.sh");
@@ -250,7 +246,6 @@ fn vernemq_reads_our_configuration_where_it_looks_for_its_own() {
         eprintln!("skipped: not root, so no namespaces");
         return;
     }
-    let _turn = turn();
     for target in ["vernemq", "vernemq-default"] {
         let (folder, path) = stand_in(target, "vernemq");
         let installed = r#"

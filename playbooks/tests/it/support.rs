@@ -27,7 +27,7 @@ pub(crate) fn said(output: &Output) -> String {
     format!("{}\nstdout:\n{}\nstderr:\n{}", output.status, text(&output.stdout), text(&output.stderr))
 }
 
-/// Runs with load take turns: two at once on a small machine would fail each other's gates.
+/// Runs whose load is judged take turns: two at once on a small machine would fail each other's gates.
 pub(crate) fn turn() -> MutexGuard<'static, ()> {
     static TURN: Mutex<()> = Mutex::new(());
     TURN.lock().unwrap_or_else(std::sync::PoisonError::into_inner)

@@ -12,8 +12,17 @@ pub(super) fn judge(process: &PlannedProcess, run: &Run, measure: Option<Window>
         Ok(table) => table,
         Err(error) => return vec![Gate::failed("ticks", &process.name, error.to_string())],
     };
-    let late = measure.zip(process.interval_ms).and_then(|(window, interval_ms)| late(&table, window, interval_ms));
+    let window = measure.map(|(begin, end)| (begin.max(first_due(process, &table)), end));
+    let late = window.zip(process.interval_ms).and_then(|(window, interval_ms)| late(&table, window, interval_ms));
     vec![Gate::judged("ticks", &process.name, late)]
+}
+
+/// A collector that is started in the measure phase, with what it watches, owes no sample before its first one.
+fn first_due(process: &PlannedProcess, table: &Table) -> u64 {
+    if process.start != Phase::Measure {
+        return 0;
+    }
+    table.numbers(columns::MONO_NS).ok().and_then(|at| at.into_iter().flatten().next()).unwrap_or(0)
 }
 
 /// Moments of the measure phase without a sample in the first half of their interval. Rates survive a late sample, since it is
@@ -22,7 +31,7 @@ fn late(table: &Table, (begin, end): Window, interval_ms: u64) -> Option<String>
     let (Ok(at), Ok(late_us)) = (table.numbers(columns::MONO_NS), table.numbers(columns::LATE_US)) else {
         return Some("its samples carry no monotonic stamps".into());
     };
-    let due = (end - begin) / NS_PER_MS / interval_ms;
+    let due = end.saturating_sub(begin) / NS_PER_MS / interval_ms;
     let within = at.iter().zip(&late_us).filter(|(at, _)| at.is_some_and(|at| (begin..=end).contains(&at)));
     let on_time =
         within.filter(|(_, late_us)| late_us.is_none_or(|late_us| late_us <= interval_ms * 1_000 / 2)).count();
