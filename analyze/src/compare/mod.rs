@@ -40,7 +40,8 @@ pub struct Comparison {
     pub b: Side,
     /// Why the sides may not be compared; empty when they may.
     pub obstacles: Vec<String>,
-    /// Settings of the load that differ between two steps of different names, which are compared all the same.
+    /// What a reader should know all the same: settings of the load that differ between two steps of different names, and a
+    /// control that does not have this step.
     pub notes: Vec<String>,
     /// One row per quantity that a side knows; empty when they are not comparable.
     pub rows: Vec<Row>,
@@ -162,13 +163,20 @@ impl Comparison {
         let (side_b, counting_b) = Side::of(b);
         let is_one_step = step == of_a;
         let obstacles = obstacle::between(&side_a, &counting_a, &side_b, &counting_b, is_one_step);
-        let notes = if is_one_step { Vec::new() } else { obstacle::differences(&counting_a, &counting_b) };
+        let mut notes: Vec<String> = Vec::new();
+        if !is_one_step {
+            let differences = obstacle::differences(&counting_a, &counting_b).into_iter();
+            notes.extend(differences.map(|difference| format!("the load differs: {difference}")));
+        }
         let one_step = steps(control).len() == 1;
         let of_step = |point: &&Observed| point.failures.is_empty() && (one_step || point.step == of_a);
-        let control: Vec<&Observed> = control.iter().filter(of_step).collect();
+        let of_control: Vec<&Observed> = control.iter().filter(of_step).collect();
+        if !control.is_empty() && of_control.len() < 2 {
+            notes.push("the control has no two points of this step that count: the noise is unknown".to_owned());
+        }
         let wanted = |metric: &Metric| metrics.is_empty() || metrics.contains(metric);
         let rows = if obstacles.is_empty() {
-            let row = |metric| Row::of(metric, &counting_a, &counting_b, &control);
+            let row = |metric| Row::of(metric, &counting_a, &counting_b, &of_control);
             Metric::ALL.into_iter().filter(wanted).filter_map(row).collect()
         } else {
             Vec::new()

@@ -48,10 +48,14 @@ pub fn matrix(comparisons: &[Comparison]) -> String {
                 failures(&mut text, &name(side), side);
             }
         }
+        let mut noted = BTreeSet::new();
         for comparison in &of_step {
             for obstacle in &comparison.obstacles {
                 let (a, b) = (name(&comparison.a), name(&comparison.b));
                 push(&mut text, format_args!("- {a} (A) and {b} (B) are not comparable: {obstacle}\n"));
+            }
+            for note in comparison.notes.iter().filter(|note| noted.insert(*note)) {
+                push(&mut text, format_args!("- {note}\n"));
             }
         }
         text.push('\n');
@@ -165,7 +169,7 @@ fn notes(text: &mut String, comparison: &Comparison) {
         push(text, format_args!("- not comparable: {obstacle}\n"));
     }
     for note in &comparison.notes {
-        push(text, format_args!("- the load differs: {note}\n"));
+        push(text, format_args!("- {note}\n"));
     }
     for (name, side) in [("A", &comparison.a), ("B", &comparison.b)] {
         failures(text, name, side);

@@ -283,6 +283,17 @@ fn an_experiments_targets_are_compared_step_by_step() {
     let p99 = row(of("latency-9000"), "latency_p99_us");
     assert_eq!(p99["kind"], "not-comparable");
     assert!(p99["verdict"].as_str().unwrap().contains("needs 368 samples, there are 300"), "{p99}");
+
+    let noise = tempfile::tempdir().unwrap();
+    for (step, target) in [("fan-q0", "ours-1"), ("fan-q0", "ours-2"), ("idle", "ours-1"), ("idle", "ours-2")] {
+        tree::copy_step(target, step, &noise.path().join("quickstart"));
+    }
+    let metric = Path::new("--metric=cpu_us_per_message");
+    let found = compare(&[a.path(), b.path(), Path::new("--noise"), noise.path(), metric]);
+    let of = |step: &str| found.as_array().unwrap().iter().find(|c| c["step"] == step).unwrap();
+    let noise = &row(of("fan-q0"), "cpu_us_per_message")["noise"];
+    assert!(noise["runs"] == 2 && (1.0..1.4).contains(&noise["percent"].as_f64().unwrap()), "{noise}");
+    assert!(of("fan-q1")["notes"][0].as_str().unwrap().ends_with("the noise is unknown"), "{}", of("fan-q1"));
 }
 
 #[test]
