@@ -39,7 +39,8 @@ impl LoadWork {
     /// Whether the row makes sense for a target: ours stands for our load generator, the floor for the least client.
     pub(crate) fn applies_to(self, target: &Target) -> bool {
         match target {
-            Target::Floor => !matches!(self, Self::Steady(_)),
+            // Its ports are left to the kernel's search, which is no floor of a storm.
+            Target::Floor => !matches!(self, Self::Steady(_) | Self::Storm),
             target => *target == Target::Ours(None, false),
         }
     }
@@ -72,7 +73,6 @@ pub(crate) fn measure(target: &Target, work: LoadWork, setting: &Setting) -> Res
             loadgen.stop()?.of_pairs()?;
             Ok(figures)
         }
-        LoadWork::Storm if least => storm_of_the_least(&broker, setting),
         LoadWork::Storm => storm(&broker, setting),
     }
 }
@@ -128,13 +128,6 @@ fn steady(program: &impl Program, seconds: f64) -> Result<Figures> {
     let settled = rss.get(rss.len() / 6).copied().unwrap_or_default();
     let last = rss.last().copied().unwrap_or_default();
     Ok(vec![("rss_mib", last), ("rss_growth_mib", last - settled)])
-}
-
-fn storm_of_the_least(broker: &Running, setting: &Setting) -> Result<Figures> {
-    let mut driver = Driver::new(broker.address, 8)?;
-    let started = Instant::now();
-    driver.connect_all(setting.connections, 0)?;
-    Ok(vec![("connections_per_s", setting.connections as f64 / started.elapsed().as_secs_f64())])
 }
 
 fn storm(broker: &Running, setting: &Setting) -> Result<Figures> {
