@@ -123,7 +123,6 @@ const FILES: &[(&str, &str)] = &[
     ("hosts.yml", include_str!("../../ansible/hosts.yml")),
     ("prepare.yml", include_str!("../../ansible/prepare.yml")),
     ("restore.yml", include_str!("../../ansible/restore.yml")),
-    ("templates/hosts.json.j2", include_str!("../../ansible/templates/hosts.json.j2")),
     ("roles/host/defaults/main.yml", include_str!("../../ansible/roles/host/defaults/main.yml")),
     ("roles/host/files/lab-host", include_str!("../../ansible/roles/host/files/lab-host")),
     ("roles/host/tasks/install.yml", include_str!("../../ansible/roles/host/tasks/install.yml")),
@@ -132,6 +131,7 @@ const FILES: &[(&str, &str)] = &[
     ("roles/prober/tasks/main.yml", include_str!("../../ansible/roles/prober/tasks/main.yml")),
     ("roles/sut/tasks/main.yml", include_str!("../../ansible/roles/sut/tasks/main.yml")),
     ("roles/tester/tasks/main.yml", include_str!("../../ansible/roles/tester/tasks/main.yml")),
+    ("templates/hosts.json.j2", include_str!("../../ansible/templates/hosts.json.j2")),
 ];
 
 #[cfg(test)]
