@@ -6,7 +6,7 @@ use std::fs;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use netloop::limits::ensure_open_files;
+use netloop::limits::{ensure_open_files, reserve_open_files};
 use netloop::occupied::Occupied;
 use netloop::source::{self, PortSpace, SourcePlan, Wanted};
 use pacer::rng::mix;
@@ -111,7 +111,11 @@ impl Preflight {
         let (clients, threads) = (plan.clients(), plan.threads() as u64);
         let needed = clients + DESCRIPTORS_BESIDE_CLIENTS + DESCRIPTORS_PER_WORKER * threads;
         match ensure_open_files(needed) {
-            Ok(allowed) => self.add("open files", Verdict::Ok, format!("{needed} needed, {allowed} allowed")),
+            Ok(allowed) => {
+                // Now, while there is one thread. It saves time later; that it fails is no harm.
+                let _ = reserve_open_files(needed);
+                self.add("open files", Verdict::Ok, format!("{needed} needed, {allowed} allowed"));
+            }
             Err(error) => {
                 let most = error.allowed().map_or(0, |allowed| (allowed + clients).saturating_sub(needed));
                 self.add("open files", Verdict::Failed, format!("-c {clients}: {error}; or lower -c to {most}"));

@@ -68,12 +68,11 @@ pub fn connect(remote: SocketAddr) -> io::Result<Connect> {
 /// # Errors
 /// Why it was not established; `WouldBlock` when the handshake is still under way.
 pub fn finish_connect(stream: &TcpStream) -> io::Result<()> {
-    if let Some(error) = stream.take_error()? {
-        return Err(error);
-    }
     match stream.peer_addr() {
         Ok(_) => Ok(()),
-        Err(error) if error.kind() == io::ErrorKind::NotConnected => Err(io::ErrorKind::WouldBlock.into()),
+        Err(error) if error.kind() == io::ErrorKind::NotConnected => {
+            Err(stream.take_error()?.unwrap_or_else(|| io::ErrorKind::WouldBlock.into()))
+        }
         Err(error) => Err(error),
     }
 }
