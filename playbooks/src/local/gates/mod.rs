@@ -5,7 +5,7 @@
 //! - [`load`]: load tools and probers, by their own summaries, counters and events.
 //! - [`samples`]: collectors: on time, and witnesses of the connections.
 //! - [`manifest`]: settings as declared, and the same in every repeat.
-//! - [`steady`]: no trend in memory and throughput.
+//! - [`mod@steady`]: no trend in memory and throughput.
 //!
 //! All but `clean` look at files alone: what a run left can be judged again.
 
