@@ -29,6 +29,13 @@ fn reason(experiment: &Path, target_repeat: &str, gate: &str, process: &str) -> 
     of_process.detail["reason"].as_str().map(str::to_owned)
 }
 
+/// What the tool of a process recorded, for the message of a test that fails.
+fn left_by(experiment: &Path, process: &str) -> String {
+    let runs = discover(&[experiment.to_owned()]).unwrap_or_default();
+    let of_process = runs.iter().filter(|run| run.path.to_string_lossy().contains(process));
+    of_process.map(|run| std::fs::read_to_string(run.summary_path()).unwrap_or_default()).collect()
+}
+
 /// A target that is a Mosquitto behind or beside something: `start` is a shell script that ends in it. `$MOSQUITTO CONFIG`
 /// starts it so that it ends with whoever started it.
 fn target(name: &str, start: &str, mosquitto: &str) -> String {
@@ -123,13 +130,21 @@ fn damage_on_the_way_is_found_before_any_load() {
 #[test]
 fn damage_under_load_fails_the_point_and_is_kept_as_evidence() {
     let _turn = turn();
-    let folder = folder_with(["ours", "ours"], &TRAFFIC.replace("qos = [0, 1]", "qos = [0]"));
     // Topic `t` with its length before it.
     let start = "exec python3 {config}/proxy.py {host} {port} {exe} {config} 000174";
-    std::fs::write(folder.path().join("proxied.toml"), target("proxied", start, "")).expect("written");
-    let output = run(folder.path(), "proxied.toml", &["--duration-scale", "0.2"]);
-    assert_eq!(output.status.code(), Some(3), "{}", said(&output));
-    let why = reason(&experiment_dir(folder.path()), "proxied-1", "payload", "sub").expect("payloads are damaged");
+    let damaged = || {
+        let folder = folder_with(["ours", "ours"], &TRAFFIC.replace("qos = [0, 1]", "qos = [0]"));
+        std::fs::write(folder.path().join("proxied.toml"), target("proxied", start, "")).expect("written");
+        let output = run(folder.path(), "proxied.toml", &["--duration-scale", "0.2"]);
+        let experiment = experiment_dir(folder.path());
+        let why = reason(&experiment, "proxied-1", "payload", "sub")
+            .ok_or_else(|| format!("no damage was seen: {}{}", said(&output), left_by(&experiment, "sub")))?;
+        assert_eq!(output.status.code(), Some(3), "{}", said(&output));
+        Ok::<_, String>(why)
+    };
+    // The ports of proxy and Mosquitto are free when they are chosen, and may be a neighbour's when they are bound, by whom
+    // the traffic then goes undamaged; not three times.
+    let why = damaged().or_else(|_| damaged()).or_else(|_| damaged()).unwrap_or_else(|unseen| panic!("{unseen}"));
     assert!(why.contains("payloads were damaged"), "{why}");
 }
 
