@@ -76,7 +76,8 @@ max_queued_messages 0
     )
 }
 
-/// Damages the last byte of what a broker sends, where the given bytes are in it.
+/// Damages the last byte of every second piece that a broker sends with the given bytes in it. Every second: a load tool
+/// that cannot verify a single message takes them all for those of a publisher that is not ours.
 const PROXY: &str = r#"
 import asyncio, os, socket, subprocess, sys
 host, port, exe, config, sign = sys.argv[1], int(sys.argv[2]), sys.argv[3], sys.argv[4], bytes.fromhex(sys.argv[5])
@@ -85,9 +86,11 @@ path = os.path.join(config, "behind.conf")
 open(path, "w").write(f"listener {behind} {host}\n" + open(os.path.join(config, "mosquitto.conf")).read())
 broker = subprocess.Popen(["setpriv", "--pdeathsig", "KILL", exe, "-c", path])
 async def pipe(reader, writer, damages):
+    signs = 0
     try:
         while data := await reader.read(65536):
-            if damages and sign in data:
+            signs += damages and sign in data
+            if sign in data and signs % 2 == 1:
                 data = data[:-1] + bytes([data[-1] ^ 255])
             writer.write(data)
             await writer.drain()
@@ -130,21 +133,15 @@ fn damage_on_the_way_is_found_before_any_load() {
 #[test]
 fn damage_under_load_fails_the_point_and_is_kept_as_evidence() {
     let _turn = turn();
+    let folder = folder_with(["ours", "ours"], &TRAFFIC.replace("qos = [0, 1]", "qos = [0]"));
     // Topic `t` with its length before it.
     let start = "exec python3 {config}/proxy.py {host} {port} {exe} {config} 000174";
-    let damaged = || {
-        let folder = folder_with(["ours", "ours"], &TRAFFIC.replace("qos = [0, 1]", "qos = [0]"));
-        std::fs::write(folder.path().join("proxied.toml"), target("proxied", start, "")).expect("written");
-        let output = run(folder.path(), "proxied.toml", &["--duration-scale", "0.2"]);
-        let experiment = experiment_dir(folder.path());
-        let why = reason(&experiment, "proxied-1", "payload", "sub")
-            .ok_or_else(|| format!("no damage was seen: {}{}", said(&output), left_by(&experiment, "sub")))?;
-        assert_eq!(output.status.code(), Some(3), "{}", said(&output));
-        Ok::<_, String>(why)
-    };
-    // The ports of proxy and Mosquitto are free when they are chosen, and may be a neighbour's when they are bound, by whom
-    // the traffic then goes undamaged; not three times.
-    let why = damaged().or_else(|_| damaged()).or_else(|_| damaged()).unwrap_or_else(|unseen| panic!("{unseen}"));
+    std::fs::write(folder.path().join("proxied.toml"), target("proxied", start, "")).expect("written");
+    let output = run(folder.path(), "proxied.toml", &["--duration-scale", "0.2"]);
+    let experiment = experiment_dir(folder.path());
+    assert_eq!(output.status.code(), Some(3), "{}{}", said(&output), left_by(&experiment, "sub"));
+    let why = reason(&experiment, "proxied-1", "payload", "sub")
+        .unwrap_or_else(|| panic!("no damage was seen: {}{}", said(&output), left_by(&experiment, "sub")));
     assert!(why.contains("payloads were damaged"), "{why}");
 }
 
