@@ -1,5 +1,6 @@
 //! Bytes to sockets: collected during a turn, written once per connection at its end.
 
+use std::collections::VecDeque;
 use std::io::{self, Write};
 
 use mqtt_wire::{Packet, PropertiesBuf, Property};
@@ -66,8 +67,9 @@ impl Worker {
 
     /// Writes what this turn has produced.
     pub(super) fn write_dirty(&mut self) {
-        // Deliveries out of a queue list their connection anew.
-        while let Some(at) = self.dirty.pop() {
+        // The first first: the other way round, what has waited longest would wait for all the rest. Deliveries out of a
+        // queue list their connection anew.
+        while let Some(at) = self.dirty.pop_front() {
             self.write_now(at);
         }
     }
@@ -130,12 +132,12 @@ impl Pool {
 pub(super) fn output_of<'a>(
     conn: &'a mut Conn,
     at: ConnRef,
-    dirty: &mut Vec<ConnRef>,
+    dirty: &mut VecDeque<ConnRef>,
     pool: &mut Pool,
 ) -> &'a mut Vec<u8> {
     if !conn.dirty {
         conn.dirty = true;
-        dirty.push(at);
+        dirty.push_back(at);
     }
     &mut conn.output.get_or_insert_with(|| pool.lend()).bytes
 }
@@ -162,4 +164,47 @@ fn write_some(transport: &mut impl Write, output: &mut Output) -> io::Result<boo
         output.start = 0;
     }
     Ok(output.start < output.bytes.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+
+    use mio::{Events, Interest, Poll, Token};
+
+    use super::super::settings::Settings;
+    use super::super::stage::Stage;
+
+    #[test]
+    fn what_came_first_is_written_first() {
+        let mut stage = Stage::new(&Settings::default(), 1).unwrap();
+        let mut poll = Poll::new().unwrap();
+        let connect = |stage: &mut Stage, name: u8| {
+            let mut stream = stage.connect(0).unwrap();
+            stream.write_all(&[0x10, 13, 0, 4, b'M', b'Q', b'T', b'T', 4, 2, 0, 0, 0, 1, name]).unwrap();
+            stage.settle();
+            stream
+        };
+        let names = b'a'..=b'p';
+        let mut subscribers = Vec::new();
+        for (place, topic) in names.clone().enumerate() {
+            let mut stream = connect(&mut stage, topic);
+            stream.write_all(&[0x82, 6, 0, 1, 0, 1, topic, 0]).unwrap();
+            stage.settle();
+            let answers = stream.read(&mut [0; 64]).unwrap();
+            assert_eq!(answers, 4 + 5, "CONNACK and SUBACK");
+            // The poller tells of sockets in the order in which they got something.
+            let mut stream = mio::net::UnixStream::from_std(stream);
+            poll.registry().register(&mut stream, Token(place), Interest::READABLE).unwrap();
+            subscribers.push(stream);
+        }
+        let mut publisher = connect(&mut stage, b'z');
+        let messages: Vec<u8> = names.flat_map(|topic| [0x30, 3, 0, 1, topic]).collect();
+        publisher.write_all(&messages).unwrap();
+        stage.turn(0);
+        let mut events = Events::with_capacity(64);
+        poll.poll(&mut events, Some(std::time::Duration::ZERO)).unwrap();
+        let order: Vec<usize> = events.iter().map(|event| event.token().0).collect();
+        assert_eq!(order, (0..subscribers.len()).collect::<Vec<_>>());
+    }
 }

@@ -271,12 +271,12 @@ fn merge_overlapping(matches: &mut Vec<Match>) {
 
 /// The member of a group whose turn it is: one that is connected, or else, for a message that can wait, any.
 fn choose(group: &Group, policy: SharePolicy, view: &MessageView<'_>, hash_topic: impl Fn() -> u64) -> Option<Member> {
-    let count = group.members.len();
+    let (members, count) = (group.members.as_slice(), group.members.as_slice().len());
     let turn = group.turn.get();
     group.turn.set(turn.wrapping_add(1));
     let first = match policy {
         SharePolicy::RoundRobin => u64::from(turn),
-        SharePolicy::Random => spread(u64::from(turn) ^ group.members.as_ptr() as u64),
+        SharePolicy::Random => spread(u64::from(turn) ^ members.as_ptr() as u64),
         SharePolicy::HashClient => {
             spread(u64::from(view.origin.slot) << 16 | u64::from(view.origin.worker))
                 ^ u64::from(view.origin.generation)
@@ -284,7 +284,7 @@ fn choose(group: &Group, policy: SharePolicy, view: &MessageView<'_>, hash_topic
         SharePolicy::HashTopic => hash_topic(),
     } as usize
         % count.max(1);
-    let in_turn = || (0..count).map(|n| &group.members[(first + n) % count]);
+    let in_turn = || (0..count).map(|n| &members[(first + n) % count]);
     let mut online = in_turn().enumerate().filter(|(_, member)| member.online);
     if let Some((skipped, member)) = online.next() {
         // The turns of members that were passed over are used up, or their successor would get them all.

@@ -200,13 +200,10 @@ impl Worker {
         let interest = self.filters.get_or_insert_with(&change.filter, Interest::default);
         let members = &mut interest.group(&change.filter, &change.name).members;
         match change.change {
-            MemberChange::Join(joining) => match members.iter_mut().find(|member| member.session == joining.session) {
-                Some(present) => *present = joining,
-                None => members.push(joining),
-            },
-            MemberChange::Leave(leaving) => members.retain(|member| member.session != leaving),
+            MemberChange::Join(joining) => members.insert(joining),
+            MemberChange::Leave(leaving) => members.remove(leaving),
             MemberChange::Presence(session, online) => {
-                if let Some(member) = members.iter_mut().find(|member| member.session == session) {
+                if let Some(member) = members.get_mut(session) {
                     member.online = online;
                 }
             }

@@ -27,7 +27,7 @@ pub(super) enum Subscribers {
     None,
     One(Subscriber),
     Few(Vec<Subscriber>),
-    Many(Box<IndexedSubscribers>),
+    Many(Box<BySession<Subscriber>>),
 }
 
 /// A session of this worker and how it wants its messages.
@@ -40,19 +40,30 @@ pub(super) struct Subscriber {
     pub(super) options: u8,
 }
 
-/// Subscribers with an index by session, so that leaving costs the same however many there are.
-#[derive(Debug, Default)]
-pub(super) struct IndexedSubscribers {
-    list: Vec<Subscriber>,
+/// A list with an index by session, so that coming and leaving cost the same however long it is. Who leaves is replaced by
+/// the last one.
+#[derive(Debug)]
+pub(super) struct BySession<T> {
+    list: Vec<T>,
     /// Places in `list`, hashed by session.
     places: HashTable<u32>,
+}
+
+/// What belongs to a session.
+pub(super) trait OfSession {
+    /// How the session is told from others.
+    type Key: Copy + PartialEq;
+    /// Which one it is.
+    fn key(&self) -> Self::Key;
+    /// A number of which the low bits tell keys apart: multiplied, they choose the place in the table.
+    fn number(key: Self::Key) -> u64;
 }
 
 /// Subscribers that share the messages of a filter (section 4.8.2).
 #[derive(Debug)]
 pub(super) struct Group {
     pub(super) name: Arc<GroupName>,
-    pub(super) members: Vec<Member>,
+    pub(super) members: BySession<Member>,
     /// Whose turn it is. A cell, because routing only reads the index otherwise.
     pub(super) turn: Cell<u32>,
 }
@@ -99,7 +110,7 @@ impl Interest {
         let groups = self.groups.get_or_insert_default();
         let place = groups.iter().position(|group| group.name.share() == share).unwrap_or_else(|| {
             let name = Arc::new(GroupName::new(share, filter));
-            groups.push(Group { name, members: Vec::new(), turn: Cell::new(0) });
+            groups.push(Group { name, members: BySession::default(), turn: Cell::new(0) });
             groups.len() - 1
         });
         &mut groups[place]
@@ -113,7 +124,7 @@ impl Interest {
     /// Forgets groups without members.
     pub(super) fn prune_groups(&mut self) {
         if let Some(groups) = &mut self.groups {
-            groups.retain(|group| !group.members.is_empty());
+            groups.retain(|group| !group.members.as_slice().is_empty());
             if groups.is_empty() {
                 self.groups = None;
             }
@@ -146,14 +157,14 @@ impl Subscribers {
             Self::None => &[],
             Self::One(subscriber) => std::slice::from_ref(subscriber),
             Self::Few(list) => list,
-            Self::Many(indexed) => &indexed.list,
+            Self::Many(indexed) => indexed.as_slice(),
         }
     }
 
     /// Whether a session is among them.
     pub(super) fn contains(&self, session: u32) -> bool {
         match self {
-            Self::Many(indexed) => indexed.find(session).is_some(),
+            Self::Many(indexed) => indexed.place_of(session).is_some(),
             few => few.as_slice().iter().any(|present| present.session == session),
         }
     }
@@ -170,7 +181,7 @@ impl Subscribers {
                 } else if list.len() < FEW {
                     list.push(subscriber);
                 } else {
-                    let mut indexed = IndexedSubscribers::default();
+                    let mut indexed = BySession::default();
                     list.drain(..).chain([subscriber]).for_each(|each| indexed.insert(each));
                     *self = Self::Many(Box::new(indexed));
                 }
@@ -198,7 +209,7 @@ impl Subscribers {
             }
             Self::Many(indexed) => {
                 indexed.remove(session);
-                if indexed.list.is_empty() {
+                if indexed.as_slice().is_empty() {
                     *self = Self::None;
                 }
             }
@@ -206,34 +217,49 @@ impl Subscribers {
     }
 }
 
-impl IndexedSubscribers {
-    /// The place of a session's subscriber in the list.
-    fn find(&self, session: u32) -> Option<u32> {
-        self.places.find(hash_of(session), |&place| self.list[place as usize].session == session).copied()
+impl<T> Default for BySession<T> {
+    fn default() -> Self {
+        Self { list: Vec::new(), places: HashTable::new() }
+    }
+}
+
+impl<T: OfSession> BySession<T> {
+    pub(super) fn as_slice(&self) -> &[T] {
+        &self.list
     }
 
-    fn insert(&mut self, subscriber: Subscriber) {
-        if let Some(place) = self.find(subscriber.session) {
-            self.list[place as usize] = subscriber;
+    /// What belongs to a session.
+    pub(super) fn get_mut(&mut self, key: T::Key) -> Option<&mut T> {
+        self.place_of(key).map(|place| &mut self.list[place as usize])
+    }
+
+    fn place_of(&self, key: T::Key) -> Option<u32> {
+        self.places.find(hash_of::<T>(key), |&place| self.list[place as usize].key() == key).copied()
+    }
+
+    /// Adds one, or replaces that of the same session.
+    pub(super) fn insert(&mut self, item: T) {
+        let key = item.key();
+        if let Some(present) = self.get_mut(key) {
+            *present = item;
             return;
         }
         let Self { list, places } = self;
-        places.insert_unique(hash_of(subscriber.session), list.len() as u32, |&place| {
-            hash_of(list[place as usize].session)
-        });
-        list.push(subscriber);
+        places.insert_unique(hash_of::<T>(key), list.len() as u32, |&place| hash_of::<T>(list[place as usize].key()));
+        list.push(item);
     }
 
-    fn remove(&mut self, session: u32) {
+    /// Removes what belongs to a session.
+    pub(super) fn remove(&mut self, key: T::Key) {
         let Self { list, places } = self;
-        let Ok(entry) = places.find_entry(hash_of(session), |&place| list[place as usize].session == session) else {
+        let Ok(entry) = places.find_entry(hash_of::<T>(key), |&place| list[place as usize].key() == key) else {
             return;
         };
         let (place, _) = entry.remove();
         let last = list.len() as u32 - 1;
         if place != last {
-            let moved = list[last as usize].session;
-            if let Some(moved_place) = places.find_mut(hash_of(moved), |&at| at == last) {
+            let moved = list[last as usize].key();
+            if let Some(moved_place) = places.find_mut(hash_of::<T>(moved), |&at| at == last) {
                 *moved_place = place;
             }
         }
@@ -241,9 +267,33 @@ impl IndexedSubscribers {
     }
 }
 
-/// Sessions are numbered by the worker, not by clients: spreading the bits is enough.
-fn hash_of(session: u32) -> u64 {
-    u64::from(session).wrapping_mul(0x9E37_79B9_7F4A_7C15)
+/// Sessions are numbered by the broker, not by clients: spreading the bits is enough.
+fn hash_of<T: OfSession>(key: T::Key) -> u64 {
+    T::number(key).wrapping_mul(0x9E37_79B9_7F4A_7C15)
+}
+
+impl OfSession for Subscriber {
+    type Key = u32;
+
+    fn key(&self) -> u32 {
+        self.session
+    }
+
+    fn number(key: u32) -> u64 {
+        u64::from(key)
+    }
+}
+
+impl OfSession for Member {
+    type Key = SessionRef;
+
+    fn key(&self) -> SessionRef {
+        self.session
+    }
+
+    fn number(key: SessionRef) -> u64 {
+        u64::from(key.worker) << 32 | u64::from(key.slot)
+    }
 }
 
 impl SubscriptionIds {
@@ -323,6 +373,25 @@ mod tests {
         }
         assert!(subscribers.as_slice().is_empty());
         assert!(matches!(subscribers, Subscribers::None));
+    }
+
+    #[test]
+    fn members_of_all_workers_come_and_go() {
+        let session = |n: u32| SessionRef { worker: (n % 3) as u16, slot: n / 3, generation: n };
+        let member = |n, id| Member { session: session(n), id, options: 0, online: true };
+        let mut members = BySession::default();
+        (0..100).for_each(|n| members.insert(member(n, 1)));
+        (0..100).step_by(2).for_each(|n| members.insert(member(n, 2)));
+        assert_eq!(members.as_slice().len(), 100);
+        assert!((0..100).all(|n| members.get_mut(session(n)).unwrap().id == 2 - n % 2));
+        // A slot is used again by another session.
+        members.remove(SessionRef { generation: 1_000, ..session(7) });
+        assert!(members.get_mut(session(7)).is_some());
+        for n in (0..100).step_by(7).chain(0..100) {
+            members.remove(session(n));
+            assert!(members.get_mut(session(n)).is_none());
+        }
+        assert!(members.as_slice().is_empty() && members.places.is_empty());
     }
 
     #[test]

@@ -87,7 +87,7 @@ pub(crate) struct Worker {
     /// Connections to read from in this turn.
     pub(super) readable: Vec<ConnRef>,
     /// Connections with output of this turn.
-    pub(super) dirty: Vec<ConnRef>,
+    pub(super) dirty: VecDeque<ConnRef>,
     /// Connections to be closed when it is their turn: found dead in the middle of something else, or too many at once.
     pub(super) doomed: VecDeque<(ConnRef, End)>,
     /// Deadlines reached and not acted upon yet.
@@ -162,7 +162,7 @@ pub(crate) fn build(settings: &Settings, listeners: Vec<Vec<TcpListener>>) -> io
             generation: 0,
             read_buffer: vec![0; READ_BYTES],
             readable: Vec::new(),
-            dirty: Vec::new(),
+            dirty: VecDeque::new(),
             doomed: VecDeque::new(),
             due: VecDeque::new(),
             ends_left: ENDS_PER_TURN,
