@@ -3,7 +3,6 @@
 //! Warnings go to standard error with file and line, results to standard output or a file; the exit code is 0 only when
 //! everything that was asked for came out.
 
-use std::io::{ErrorKind, Write as _};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -212,8 +211,7 @@ fn run_rates(raw: &Path, output: Option<&Path>, compat: Option<LineEnd>) -> Resu
     let published = |line_end| rates::Form::Published { crlf: line_end == LineEnd::Crlf };
     let written = rates::write(raw, output, compat.map_or(rates::Form::Ours, published))?;
     warn(&written.warnings);
-    println!("{}: {} rows", written.path.display(), written.rows);
-    Ok(())
+    show(&format!("{}: {} rows\n", written.path.display(), written.rows))
 }
 
 fn run_summary(dirs: &[PathBuf], format: Format) -> Result<()> {
@@ -349,16 +347,11 @@ fn run_report(dir: &Path, options: &report::Options) -> Result<()> {
     for note in &written.notes {
         eprintln!("analyze: note: {note}");
     }
-    println!("{}\n{}", written.table, written.page.display());
-    Ok(())
+    show(&format!("{}\n{}\n", written.table, written.page.display()))
 }
 
-/// Writes a result to standard output. A reader that has seen enough, such as `head`, is no error.
 fn show(text: &str) -> Result<()> {
-    match std::io::stdout().lock().write_all(text.as_bytes()) {
-        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
-        written => written.context("cannot write to standard output"),
-    }
+    runlog::stdout::show(text).context("cannot write to standard output")
 }
 
 /// The runs in the given directories; at least one.

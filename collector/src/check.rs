@@ -48,11 +48,11 @@ pub(crate) fn check(args: &CheckArgs) -> Result<bool> {
     let items = compare(&profile, args.pid)?;
     let differences = items.iter().filter(|item| !item.ok).count();
     let report = Report { profile: &args.profile, about: &profile.about, ok: differences == 0, differences, items };
-    if args.json {
-        println!("{}", serde_json::to_string_pretty(&report).context("cannot write the report")?);
-    } else {
-        print_table(&report);
-    }
+    let text = match args.json {
+        true => serde_json::to_string_pretty(&report).context("cannot write the report")? + "\n",
+        false => table(&report),
+    };
+    runlog::stdout::show(&text).context("cannot write to standard output")?;
     Ok(report.ok)
 }
 
@@ -116,17 +116,18 @@ fn item(name: &str, wanted: &Wanted, observed: Result<&str, &str>) -> Item {
     Item { name: name.to_owned(), declared: wanted.describe(), observed, ok }
 }
 
-fn print_table(report: &Report<'_>) {
-    println!("profile {}: {}", report.profile, report.about);
+fn table(report: &Report<'_>) -> String {
+    let mut text = format!("profile {}: {}\n", report.profile, report.about);
     let width = |text: fn(&Item) -> &str| report.items.iter().map(|item| text(item).len()).max().unwrap_or(0);
     let (name, declared) = (width(|item| &item.name), width(|item| &item.declared).max(8));
-    println!("{:9}  {:name$}  {:declared$}  observed", "", "", "declared");
+    text += &format!("{:9}  {:name$}  {:declared$}  observed\n", "", "", "declared");
     for item in &report.items {
         let mark = if item.ok { "ok" } else { "DIFFERENT" };
-        println!("{mark:9}  {:name$}  {:declared$}  {}", item.name, item.declared, item.observed);
+        text += &format!("{mark:9}  {:name$}  {:declared$}  {}\n", item.name, item.declared, item.observed);
     }
-    match report.differences {
-        0 => println!("all {} as declared", report.items.len()),
-        differences => println!("{differences} of {} differ from what is declared", report.items.len()),
+    let all = report.items.len();
+    text + &match report.differences {
+        0 => format!("all {all} as declared\n"),
+        differences => format!("{differences} of {all} differ from what is declared\n"),
     }
 }

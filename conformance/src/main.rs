@@ -1,5 +1,6 @@
 //! `conformance HOST:PORT`: runs the cases against a server and prints a table.
 
+use std::io::{ErrorKind, Write as _};
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -45,7 +46,7 @@ fn main() -> ExitCode {
 
 fn run(arguments: &Arguments) -> Result<ExitCode> {
     if arguments.statements {
-        print!("{}", report::statement_tables());
+        show(&report::statement_tables())?;
         return Ok(ExitCode::SUCCESS);
     }
     let chosen: Vec<Instance> = cases::instances().filter(|instance| is_wanted(instance, &arguments.only)).collect();
@@ -53,7 +54,7 @@ fn run(arguments: &Arguments) -> Result<ExitCode> {
         bail!("no case is named like {:?}: `conformance --list` prints the names", arguments.only);
     }
     if arguments.list {
-        chosen.iter().for_each(|instance| println!("{instance}"));
+        show(&chosen.iter().map(|instance| format!("{instance}\n")).collect::<String>())?;
         return Ok(ExitCode::SUCCESS);
     }
     let target = resolve(arguments.target.as_deref().unwrap_or_default())?;
@@ -63,10 +64,17 @@ fn run(arguments: &Arguments) -> Result<ExitCode> {
             eprintln!("FAIL {}: {mismatch}\n    {}", run.instance, mismatch.packets.join("\n    "));
         }
     });
-    print!("{}", report::run_table(&runs));
-    println!("\n{}", report::summary(&runs));
+    show(&format!("{}\n{}\n", report::run_table(&runs), report::summary(&runs)))?;
     let failed = runs.iter().any(|run| matches!(run.verdict, Verdict::Fail(_)));
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// Writes a result to standard output. A reader that has seen enough, such as `head`, is no error.
+fn show(text: &str) -> Result<()> {
+    match std::io::stdout().lock().write_all(text.as_bytes()) {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        written => written.context("cannot write to standard output"),
+    }
 }
 
 fn is_wanted(instance: &Instance, only: &[String]) -> bool {

@@ -6,6 +6,7 @@
 //! who watches the broker must not take from it.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddrV4, TcpListener, UdpSocket};
+use std::ops::RangeInclusive;
 
 use anyhow::{Context, Result};
 
@@ -182,6 +183,8 @@ impl Shares {
 pub(crate) struct Places {
     held: Vec<TcpListener>,
     given: u32,
+    /// How many ports were tried.
+    tried: usize,
 }
 
 impl Places {
@@ -197,7 +200,21 @@ impl Places {
         Ok(Place { host, port, echo, origin: None, index })
     }
 
+    /// A port that nobody has, and that the kernel gives to no connection: between plan and start of a broker, and between
+    /// two starts, it would otherwise be any connection's. Two plans that are made at once begin at different ones.
     fn free_port(&mut self, host: Ipv4Addr) -> Result<u16> {
+        let ephemeral = ephemeral_ports();
+        let ports: Vec<u16> = (PORT_MIN..=u16::MAX).filter(|port| !ephemeral.contains(port)).collect();
+        let first = std::process::id() as usize * PORTS_APART;
+        while self.tried < ports.len() {
+            let port = ports[(first + self.tried) % ports.len()];
+            self.tried += 1;
+            if let Ok(listener) = TcpListener::bind((host, port)) {
+                self.held.push(listener);
+                return Ok(port);
+            }
+        }
+        // Where every port is the kernel's to give, it gives one that is free now.
         let listener = TcpListener::bind((host, 0)).context("no free port on 127.0.0.1")?;
         let port = listener.local_addr().context("a bound socket has an address")?.port();
         self.held.push(listener);
@@ -205,8 +222,22 @@ impl Places {
     }
 }
 
+/// The ports that the kernel gives to connections (ip-sysctl: `ip_local_port_range`); the kernel's default where it does
+/// not say.
+fn ephemeral_ports() -> RangeInclusive<u16> {
+    let text = std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap_or_default();
+    let mut ends = text.split_whitespace().map_while(|word| word.parse().ok());
+    ends.next().zip(ends.next()).map_or(32_768..=60_999, |(first, last)| first..=last)
+}
+
 /// From so many processors on, each role has some of its own.
 pub(crate) const CPUS_TO_SHARE: usize = 4;
+
+/// Below are the ports of well-known services.
+const PORT_MIN: u16 = 10_000;
+
+/// A prime: runners with neighbouring process ids begin far from each other.
+const PORTS_APART: usize = 7_919;
 
 /// The echo's port where every step has hosts of its own.
 const ECHO_PORT: u16 = 7007;
@@ -228,6 +259,9 @@ mod tests {
             let source = layout.source(TESTER, &place);
             assert!(source.is_loopback());
             assert!(seen.insert((place.port, source)));
+            let kernels = ephemeral_ports();
+            let is_all = *kernels.start() <= PORT_MIN && *kernels.end() == u16::MAX;
+            assert!(is_all || !kernels.contains(&place.port), "{} is in {kernels:?}", place.port);
         }
     }
 

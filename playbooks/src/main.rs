@@ -193,17 +193,17 @@ fn main() -> ExitCode {
 
 fn list() -> Result<ExitCode> {
     let tools = Tools::locate()?;
-    println!("experiments:");
+    let mut text = "experiments:\n".to_owned();
     for experiment in catalog::experiments()? {
-        println!("  {:<17} {}", experiment.name, experiment.title);
-        println!("  {:<17} {}", "", experiment.purpose);
+        text += &format!("  {:<17} {}\n  {:<17} {}\n", experiment.name, experiment.title, "", experiment.purpose);
     }
-    println!("\ntargets:");
+    text += "\ntargets:\n";
     for target in catalog::targets()? {
         let place = resolve::find(&target, &tools);
         let place = place.map_or_else(|| "not on this machine".to_owned(), |path| path.display().to_string());
-        println!("  {:<17} {:<32} {place}", target.name, target.title);
+        text += &format!("  {:<17} {:<32} {place}\n", target.name, target.title);
     }
+    show(&text)?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -217,12 +217,24 @@ fn plan(selection: &Selection, format: PlanFormat) -> Result<ExitCode> {
         _ => Scene::here(selection.place)?,
     };
     let plan = make_plan(&experiment, selection, &tools, &tools, scene, Absent::Assume)?;
-    match format {
-        PlanFormat::Json => println!("{}", serde_json::to_string_pretty(&plan).context("a plan is always JSON")?),
-        PlanFormat::Md => print!("{}", runbook::markdown(&plan)),
-        PlanFormat::Sh => print!("{}", runbook::shell(&plan)),
-    }
+    show(&match format {
+        PlanFormat::Json => serde_json::to_string_pretty(&plan).context("a plan is always JSON")? + "\n",
+        PlanFormat::Md => runbook::markdown(&plan),
+        PlanFormat::Sh if plan.hosts.is_empty() => runbook::shell(&plan),
+        PlanFormat::Sh => {
+            let hosts: Vec<&str> = plan.hosts.iter().map(|host| host.name.as_str()).collect();
+            bail!(
+                "a shell script runs on one machine, and these steps run on {}: `--format md` prints the commands of each \
+                 host, `playbook run` with the same arguments runs them",
+                hosts.join(", ")
+            )
+        }
+    })?;
     Ok(ExitCode::SUCCESS)
+}
+
+fn show(text: &str) -> Result<()> {
+    runlog::stdout::show(text).context("cannot write to standard output")
 }
 
 /// How to run, beside what.

@@ -467,6 +467,13 @@ fn reasons(failures: &[String]) -> String {
     if failures.is_empty() { "failed without a reason".to_owned() } else { failures.join("; ") }
 }
 
+/// What a gate that passed says nevertheless.
+pub fn remark(event: &Event) -> Option<String> {
+    let text = phases::detail(event, "remark").filter(|_| event.kind == EventKind::Gate)?;
+    let process = phases::detail(event, "process").unwrap_or_default();
+    Some(format!("{process} {}: {text}", event.name).trim_start().to_owned())
+}
+
 /// What an event of the runner says against a point.
 pub fn failure(event: &Event) -> Option<String> {
     let reason = phases::detail(event, "reason").or(phases::detail(event, "text"));

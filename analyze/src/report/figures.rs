@@ -7,9 +7,10 @@ use runlog::{Percentiles, order};
 use serde::Serialize;
 
 use super::checks::Checks;
+use super::clocks::HostClock;
 use super::configuration::Configuration;
 use super::console::{self, ConsoleCourse};
-use super::experiment::{Experiment, PlanText, Point, StepKind, Target};
+use super::experiment::{Experiment, PlanText, Point, StepKind, Target, remark};
 use super::main_metrics;
 use super::manifest::Manifest;
 use super::measure::{Measured, Sample};
@@ -54,6 +55,8 @@ pub struct Figures {
     pub checks: Checks,
     /// Settings, clean slates, message counts, observers.
     pub provenance: Provenance,
+    /// The clocks of the hosts, where the runner was on another one.
+    pub clocks: Vec<HostClock>,
     /// Hosts, tools and files.
     pub manifest: Manifest,
     /// What was wrong with files, one sentence each.
@@ -75,6 +78,8 @@ pub struct StepFigures {
     pub rows: Vec<Row>,
     /// Points without figures.
     pub failed: Vec<Failed>,
+    /// What gates remarked of points that they let pass.
+    pub remarked: Vec<Remarked>,
     /// Latency curves, one per target.
     pub curves: Vec<LatencyCurves>,
     /// What went on over time, one per point that has samples.
@@ -129,6 +134,19 @@ pub struct Failed {
     pub repeat: u32,
     /// Why; at least one reason.
     pub reasons: Vec<String>,
+}
+
+/// A point of which gates remarked something.
+#[derive(Debug, Clone, Serialize)]
+pub struct Remarked {
+    /// Label of the target.
+    pub label: String,
+    /// Name of the target.
+    pub target: String,
+    /// Repeat.
+    pub repeat: u32,
+    /// What; at least one remark.
+    pub remarks: Vec<String>,
 }
 
 /// The latency distribution of a target, pooled over the repeats.
@@ -193,6 +211,7 @@ impl Figures {
         experiment.warnings.extend(damage);
         let manifest = Manifest::of(&experiment);
         let provenance = Provenance::of(&experiment);
+        let clocks = HostClock::of(experiment.points.iter().flat_map(|point| &point.events));
         let brokers = experiment.points.iter().filter_map(|point| point.broker.as_ref());
         let windows = brokers.filter_map(|run| Some(summary::of_run(run).ok()?.0)).collect();
         let mut warnings: Vec<String> = experiment.warnings.iter().map(ToString::to_string).collect();
@@ -213,6 +232,7 @@ impl Figures {
             windows,
             checks,
             provenance,
+            clocks,
             manifest,
             warnings,
         };
@@ -362,9 +382,17 @@ fn step_figures(experiment: &Experiment, measured: &[Measured], step: usize) -> 
         measured_s: crate::stats::mean(&lengths),
         rows,
         failed: places.clone().flat_map(of_target).filter_map(|(point, _)| failed(experiment, point)).collect(),
+        remarked: places.clone().flat_map(of_target).filter_map(|(point, _)| remarked(experiment, point)).collect(),
         timelines: places.flat_map(of_target).filter_map(timeline).collect(),
         curves,
     }
+}
+
+fn remarked(experiment: &Experiment, point: &Point) -> Option<Remarked> {
+    let Target { label, name, .. } = &experiment.targets[point.target];
+    let remarks: Vec<String> = point.events.iter().filter_map(remark).collect();
+    let remarked = Remarked { label: label.clone(), target: name.clone(), repeat: point.repeat, remarks };
+    (!remarked.remarks.is_empty()).then_some(remarked)
 }
 
 fn failed(experiment: &Experiment, point: &Point) -> Option<Failed> {

@@ -36,6 +36,11 @@ pub fn report(figures: &Figures, lang: Lang) -> String {
             let (word, of) = (say("failed", "失败"), say("repeat", "第几次重复"));
             push(format_args!("- {word}: {label} {target}, {of} {repeat}: {}\n", failed.reasons.join("; ")));
         }
+        for remarked in &step.remarked {
+            let (label, target, repeat) = (&remarked.label, &remarked.target, remarked.repeat);
+            let (word, of) = (say("remark", "备注"), say("repeat", "第几次重复"));
+            push(format_args!("- {word}: {label} {target}, {of} {repeat}: {}\n", remarked.remarks.join("; ")));
+        }
         let heads: Vec<String> =
             figures.targets.iter().map(|target| format!("{} {}", target.label, target.name)).collect();
         let (quantity, unit) = (say("quantity", "指标"), say("unit", "单位"));

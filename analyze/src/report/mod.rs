@@ -15,6 +15,7 @@
 //! - [`console`]: what terminals showed.
 //! - [`checks`]: claims judged and data audited.
 //! - [`provenance`]: settings, clean slates, message counts, observers.
+//! - [`clocks`]: how far the hosts' clocks were apart.
 //! - [`mod@text`]: the fixed text, in English and Chinese.
 //! - [`mod@format`]: numbers as text.
 //! - [`picture`] and [`charts`]: the charts.
@@ -23,6 +24,7 @@
 
 pub mod charts;
 pub mod checks;
+pub mod clocks;
 pub mod configuration;
 pub mod console;
 pub mod course;
@@ -52,6 +54,7 @@ use anyhow::{Context, Result, bail};
 use runlog::Run;
 
 use self::checks::Checks;
+use self::clocks::HostClock;
 use self::experiment::{Experiment, StepKind};
 use self::figures::{Figures, Row, StepFigures};
 use self::metric::Metric;
@@ -185,6 +188,7 @@ pub fn caveats(figures: &Figures) -> Vec<Text> {
         }
         _ => {}
     }
+    items.extend(figures.clocks.iter().map(HostClock::text));
     items.extend(figures.plan.caveats.iter().chain(&figures.plan.notes).map(Text::same));
     items
 }

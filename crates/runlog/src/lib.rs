@@ -30,6 +30,7 @@
 //! - [`meta`]: what `meta.json` and `meta.txt` say.
 //! - [`ethtool`]: what a network interface's driver says of itself.
 //! - [`secrets`]: blots passwords out of what is published.
+//! - [`mod@stdout`]: standard output of the tools, whose reader may go.
 //! - [`host`]: fills the [`meta::HostManifest`] of this machine.
 //! - [`event`]: the lines of `events.jsonl`.
 //! - [`order`]: which percentiles a number of samples allows, and how sure they are.
@@ -59,6 +60,7 @@ pub mod parts;
 pub mod read;
 pub mod rows;
 pub mod secrets;
+pub mod stdout;
 pub mod summary;
 pub mod table;
 pub mod write;

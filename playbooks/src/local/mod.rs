@@ -24,7 +24,9 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail};
 
 pub(crate) use self::child::set_apart;
+pub(crate) use self::gates::{ANALYZE, analyze};
 pub(crate) use self::signals::Signals;
+pub(crate) use self::step::closing_time;
 
 use self::gates::Gate;
 use self::marks::Marks;
@@ -109,7 +111,8 @@ pub(crate) fn preflight(plan: &Plan) -> Result<()> {
     Ok(())
 }
 
-fn connections_of(step: &PlannedStep) -> u64 {
+/// Connections that the step's processes hold.
+pub(crate) fn connections_of(step: &PlannedStep) -> u64 {
     step.processes.iter().filter_map(|process| process.connections).sum()
 }
 

@@ -11,6 +11,8 @@ use crate::plan::{Phase, Plan, PlannedStep};
 /// The progress of one run.
 pub(super) struct Progress {
     bar: Option<ProgressBar>,
+    /// On a serial console, the only window of a machine: a line for each phase, so that somebody who waits sees where it is.
+    says_phases: bool,
     steps: usize,
     done: usize,
 }
@@ -21,7 +23,7 @@ impl Progress {
         // A serial console is a terminal too, but one that only takes lines.
         let is_dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
         let bar = (std::io::stderr().is_terminal() && !is_dumb).then(|| bar(plan.steps.len() as u64));
-        Self { bar, steps: plan.steps.len(), done: 0 }
+        Self { bar, says_phases: is_dumb, steps: plan.steps.len(), done: 0 }
     }
 
     /// A step begins.
@@ -33,8 +35,11 @@ impl Progress {
 
     /// A phase of the current step begins.
     pub(super) fn phase(&self, step: &PlannedStep, phase: Phase) {
-        if let Some(bar) = &self.bar {
-            bar.set_message(format!("{}: {}", step.label(), phase.as_str()));
+        let text = format!("{}: {}", step.label(), phase.as_str());
+        match &self.bar {
+            Some(bar) => bar.set_message(text),
+            None if self.says_phases => eprintln!("{text}"),
+            None => {}
         }
     }
 

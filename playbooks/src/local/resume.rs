@@ -89,7 +89,7 @@ pub(crate) fn done(step: &PlannedStep) -> Option<bool> {
 }
 
 /// Sets aside what an interrupted attempt at this step left: beside the step's marks, and where hosts of their own have theirs.
-pub(super) fn clear(step: &PlannedStep) -> Result<()> {
+pub(crate) fn clear(step: &PlannedStep) -> Result<()> {
     let homes = step.processes.iter().filter_map(|process| Path::new(&process.run_dir).parent());
     let folders: BTreeSet<&Path> = homes.chain([Path::new(&step.dir)]).collect();
     folders.into_iter().filter(|folder| folder.is_dir()).try_for_each(|folder| clear_folder(step, folder))

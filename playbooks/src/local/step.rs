@@ -395,10 +395,9 @@ impl<'a> Running<'a> {
         }
         started.is_stopped = true;
         let grace = match &started.tool {
-            Some((planned, _)) => TOOL_STOP_GRACE + closing_time(planned.connections),
+            Some((planned, _)) => TOOL_STOP_GRACE + closing_time(planned.connections.unwrap_or(0)),
             None => {
-                let connections = self.step.processes.iter().filter_map(|process| process.connections).sum();
-                Duration::from_millis(self.step.broker.stop_grace_ms) + closing_time(Some(connections))
+                Duration::from_millis(self.step.broker.stop_grace_ms) + closing_time(super::connections_of(self.step))
             }
         };
         let stopped = stop(&mut *started.process, grace, self.signals);
@@ -488,8 +487,8 @@ const CONNECT_LIMIT: Duration = Duration::from_secs(1);
 const TOOL_STOP_GRACE: Duration = Duration::from_secs(10);
 
 /// What closing connections may add: an emulated machine took more than 10 s for 100,000.
-fn closing_time(connections: Option<u64>) -> Duration {
-    Duration::from_millis(connections.unwrap_or(0))
+pub(crate) fn closing_time(connections: u64) -> Duration {
+    Duration::from_millis(connections)
 }
 
 #[cfg(test)]

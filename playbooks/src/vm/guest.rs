@@ -14,6 +14,7 @@ use nix::sys::reboot::{RebootMode, reboot};
 use nix::sys::resource::{Resource, setrlimit};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use runlog::Run;
 
 use super::{LEFT, Left, STOP, image};
 use crate::local::site::Here;
@@ -72,6 +73,9 @@ fn run() -> Result<local::Outcome> {
     let plan: Plan = serde_json::from_str(&text).context("the plan is not what this version writes")?;
     let signals = Signals::listen()?;
     std::thread::spawn(stop_when_asked);
+    for step in &plan.steps {
+        bring_marks(Path::new(&step.dir))?;
+    }
     // Only the steps' directories go home: the plan is there, and whole.
     local::run(&plan, &mut Here::with_hosts(&plan.hosts), &signals, &mut |step| {
         let dir = Path::new(&step.dir);
@@ -124,6 +128,17 @@ fn loopback_up() -> Result<()> {
     };
     if result != 0 {
         return Err(std::io::Error::last_os_error()).context("cannot bring up lo");
+    }
+    Ok(())
+}
+
+/// What an earlier machine has marked in a step's directory: the marks of this one go into the same file.
+fn bring_marks(dir: &Path) -> Result<()> {
+    let home = Run::open(Path::new(HOME).join(dir.file_name().context("a step's directory has a name")?));
+    let (from, to) = (home.events_path(), Run::open(dir).events_path());
+    if from.exists() && !to.exists() {
+        fs::create_dir_all(dir).with_context(|| format!("cannot create {}", dir.display()))?;
+        fs::copy(&from, &to).with_context(|| format!("cannot bring {}", from.display()))?;
     }
     Ok(())
 }

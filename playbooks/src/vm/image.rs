@@ -1,6 +1,6 @@
 //! The machine's initial file system: a cpio archive (`newc`, as the kernel's Documentation/driver-api/early-userspace
-//! describes) with the programs of the plan at the paths that they have here, the libraries that they load, the modules, and
-//! the plan.
+//! describes) with the programs of the plan at the paths that they have here, the analyzer beside the first process, the
+//! libraries that they load, the modules, and the plan.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -11,7 +11,8 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result};
 
 use super::kernel::Kernel;
-use crate::plan::Plan;
+use crate::local;
+use crate::plan::{Plan, Steady};
 
 /// Where the guest finds the plan.
 pub(super) const PLAN: &str = "/playbook/plan.json";
@@ -43,6 +44,10 @@ pub(super) fn write(path: &Path, plan: &Plan, kernel: &Kernel) -> Result<()> {
     let mut programs: BTreeSet<PathBuf> = Plan::program_paths(&plan.steps).into_iter().map(PathBuf::from).collect();
     for program in &programs {
         archive.copy(program, program, 0o755)?;
+    }
+    if let Some(analyze) = local::analyze().filter(|_| plan.steps.iter().any(|step| step.steady != Steady::Off)) {
+        archive.copy(&analyze, &Path::new(INIT).with_file_name(local::ANALYZE), 0o755)?;
+        programs.insert(analyze);
     }
     programs.insert(runner);
     let libraries: BTreeSet<PathBuf> =

@@ -15,6 +15,7 @@ mod kernel;
 mod qemu;
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
@@ -57,25 +58,30 @@ impl Prepared {
     pub(crate) fn run(&self, plan: &Plan, signals: &Signals) -> Result<Outcome> {
         let held = local::keep_plan(plan)?;
         let home = Path::new(&plan.dir).canonicalize().with_context(|| format!("cannot find {}", plan.dir))?;
+        forget(&home);
+        // Here, where what an interrupted attempt left is: the guest begins with an empty file system.
+        still_to_do(plan).steps.iter().try_for_each(local::resume::clear)?;
         let scratch = Scratch::make()?;
         let initramfs = scratch.0.join("initramfs");
-        for accelerator in [Accelerator::Kvm, Accelerator::Tcg] {
-            if accelerator == Accelerator::Kvm && !Path::new("/dev/kvm").exists() {
-                continue;
-            }
+        for accelerator in Accelerator::usable() {
             let mut noted = plan.clone();
             noted.notes.push(self.note(accelerator));
             image::write(&initramfs, &still_to_do(&noted), &self.kernel)
                 .with_context(|| format!("cannot make the machine's initial file system {}", initramfs.display()))?;
             let mut vm = Vm::start(&self.qemu, &self.kernel, &initramfs, &home, &self.options, accelerator)?;
-            if !vm.came_up(signals) && signals.stop_asked().is_none() {
+            if !vm.came_up(signals) {
                 vm.kill();
+                if let Some(signal) = signals.stop_asked() {
+                    return outcome(&home, Ended::Killed(signal), &vm, plan);
+                }
                 eprintln!("  the machine does not come up with {}: {}", accelerator.name(), vm.last_words());
                 continue;
             }
+            // Now, so that nothing is left of it should this program be killed: the machine has read it.
+            drop(scratch);
             drop(held);
             let _held = local::keep_plan(&noted)?;
-            let ended = vm.wait(signals, &home);
+            let ended = vm.wait(signals, &home, stop_grace(plan));
             return outcome(&home, ended, &vm, plan);
         }
         bail!("no virtual machine came up; the last lines above say why");
@@ -117,19 +123,35 @@ const LEFT: &str = ".vm-outcome.json";
 /// A file of this name in the shared folder asks the guest to stop.
 const STOP: &str = ".vm-stop";
 
-fn outcome(home: &Path, ended: Ended, vm: &Vm, plan: &Plan) -> Result<Outcome> {
-    let path = home.join(LEFT);
-    let left: Option<Left> = std::fs::read(&path).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
-    for leftover in [path, home.join(STOP)] {
-        let _ = std::fs::remove_file(leftover);
+/// Time for the guest to stop and bring home what it has: its tools write their summaries, slowly, and every connection is
+/// closed by the load and then by the broker, for which a step waits as long.
+fn stop_grace(plan: &Plan) -> Duration {
+    let connections = plan.steps.iter().map(local::connections_of).max().unwrap_or(0);
+    STOP_GRACE + 2 * local::closing_time(connections)
+}
+
+/// Beside the connections.
+const STOP_GRACE: Duration = Duration::from_secs(60);
+
+/// Removes what host and guest said to each other: a stop that was meant for a machine that is gone would stop the next one.
+fn forget(home: &Path) {
+    for message in [LEFT, STOP] {
+        let _ = std::fs::remove_file(home.join(message));
     }
+}
+
+fn outcome(home: &Path, ended: Ended, vm: &Vm, plan: &Plan) -> Result<Outcome> {
+    let left = std::fs::read(home.join(LEFT)).ok();
+    let left: Option<Left> = left.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+    forget(home);
     let verdicts: Vec<bool> = plan.steps.iter().filter_map(local::resume::done).collect();
     let (steps_done, steps_failed) = (verdicts.len(), verdicts.iter().filter(|passed| !**passed).count());
     let interrupted_by = match (left, ended) {
         (Some(Left { error: Some(error), .. }), _) => bail!("in the machine: {error}"),
-        (Some(left), _) => left.interrupted_by,
-        (None, Ended::Killed(signal)) => Some(signal),
-        (None, Ended::ByItself) => bail!("the machine ended before its plan was done; {}", vm.last_words()),
+        // The guest only knows the signal by which it was asked to stop; the user's is ours.
+        (Some(left), Ended::ByItself { asked_by }) => left.interrupted_by.map(|signal| asked_by.unwrap_or(signal)),
+        (_, Ended::Killed(signal)) => Some(signal),
+        (None, Ended::ByItself { .. }) => bail!("the machine ended before its plan was done; {}", vm.last_words()),
     };
     Ok(Outcome { steps_done, steps_failed, interrupted_by })
 }

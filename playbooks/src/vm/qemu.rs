@@ -24,6 +24,17 @@ pub(super) enum Accelerator {
 }
 
 impl Accelerator {
+    /// Those to try here, the best first.
+    pub(super) fn usable() -> Vec<Self> {
+        match obstacle_to_kvm() {
+            None => vec![Self::Kvm, Self::Tcg],
+            Some(reason) => {
+                eprintln!("  without KVM: {reason}");
+                vec![Self::Tcg]
+            }
+        }
+    }
+
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Kvm => "KVM",
@@ -56,7 +67,10 @@ impl Accelerator {
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Ended {
     /// It powered itself off, or crashed.
-    ByItself,
+    ByItself {
+        /// The signal after which it was asked to.
+        asked_by: Option<i32>,
+    },
     /// We ended it after this signal.
     Killed(i32),
 }
@@ -135,8 +149,9 @@ impl Vm {
         false
     }
 
-    /// Shows what the guest says until the machine ends. A signal asks the guest to stop, a second one ends the machine.
-    pub(super) fn wait(&mut self, signals: &Signals, home: &Path) -> Ended {
+    /// Shows what the guest says until the machine ends. A signal asks the guest to stop; a second one, or the end of the
+    /// grace, ends the machine.
+    pub(super) fn wait(&mut self, signals: &Signals, home: &Path, grace: Duration) -> Ended {
         let mut asked: Option<(i32, Instant, usize)> = None;
         loop {
             match self.lines.recv_timeout(POLL) {
@@ -147,16 +162,21 @@ impl Vm {
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => {
                     let _ = self.process.wait();
-                    return Ended::ByItself;
+                    return Ended::ByItself { asked_by: asked.map(|(signal, ..)| signal) };
                 }
             }
             match (asked, signals.stop_asked()) {
                 (None, Some(signal)) => {
                     // Where it cannot be written, the grace passes and the machine is ended.
                     let _ = std::fs::write(home.join(STOP), "");
+                    eprintln!(
+                        "  the machine is asked to stop, and is ended after {} s; a second signal ends it at once, with \
+                         what its present step has measured",
+                        grace.as_secs()
+                    );
                     asked = Some((signal, Instant::now(), signals.count()));
                 }
-                (Some((signal, since, count)), _) if since.elapsed() > STOP_GRACE || signals.count() > count => {
+                (Some((signal, since, count)), _) if since.elapsed() > grace || signals.count() > count => {
                     self.kill();
                     return Ended::Killed(signal);
                 }
@@ -194,6 +214,18 @@ impl Drop for Vm {
     }
 }
 
+/// Why no machine can run under KVM here, if so. A KVM without VMX and SVM (that of a kernel which is virtualised by its page
+/// tables) runs only kernels made for it: a plain one neither comes up nor fails.
+fn obstacle_to_kvm() -> Option<String> {
+    if let Err(error) = File::options().read(true).write(true).open("/dev/kvm") {
+        return Some(format!("/dev/kvm: {error}"));
+    }
+    // Where it cannot be read, the machine shows whether it comes up.
+    let processors = std::fs::read_to_string("/proc/cpuinfo").ok()?;
+    let has_extension = processors.split_whitespace().any(|word| word == "vmx" || word == "svm");
+    (!has_extension).then(|| "the processor has neither VMX nor SVM".to_owned())
+}
+
 /// Finds QEMU, or lets apt install it.
 pub(super) fn find(may_install: bool) -> Result<PathBuf> {
     let in_path = || {
@@ -218,9 +250,7 @@ fn comma_twice(path: &Path) -> String {
 const PROGRAM: &str = "qemu-system-x86_64";
 const PACKAGE: &str = "qemu-system-x86";
 
-/// An emulated machine is up in two seconds; one whose KVM does not work never is.
+/// An emulated machine is up in a few seconds, on a busy one in many; one whose KVM does not work never is.
 const BOOT_LIMIT: Duration = Duration::from_secs(30);
-/// Between asking the guest to stop and ending the machine: its tools write their summaries, slowly.
-const STOP_GRACE: Duration = Duration::from_secs(60);
 const POLL: Duration = Duration::from_millis(200);
 const LAST_LINES: usize = 8;

@@ -9,6 +9,7 @@
 //! - `sshlab`: hosts to reach by SSH, on one machine.
 //! - `stop`: interrupted runs leave data behind, and no process.
 //! - `support`: the program, small experiments, processes.
+//! - `vm`: runs in a virtual machine.
 
 mod ansible;
 mod files;
@@ -19,3 +20,4 @@ mod run;
 mod sshlab;
 mod stop;
 mod support;
+mod vm;

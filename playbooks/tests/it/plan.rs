@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use runlog::Context;
 use serde_json::Value;
 
-use crate::support::{json, output, said};
+use crate::support::{json, output, playbook, said};
 
 fn quickstart(args: &[&str]) -> Value {
     let folder = tempfile::tempdir().expect("a temporary folder");
@@ -147,4 +147,24 @@ fn mosquitto_is_started_without_artificial_limits() {
     assert!(broker["argv"].as_array().expect("a command").contains(&file["path"]));
     let sources = plan["targets"][1]["sources"].as_array().expect("sources");
     assert!(sources.iter().any(|source| source.as_str().is_some_and(|source| source.contains("mosquitto-conf"))));
+}
+
+#[test]
+fn script_is_refused_for_several_hosts_with_what_to_use_instead() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let output = output(folder.path(), &["plan", "quickstart", "--in", "netns", "--targets", "ours", "--format", "sh"]);
+    let said = said(&output);
+    assert!(!output.status.success() && output.stdout.is_empty(), "{said}");
+    assert!(said.contains("sut, tester, prober") && said.contains("--format md"), "{said}");
+}
+
+#[test]
+fn reader_of_the_output_may_go() {
+    for arguments in [&["list"][..], &["plan", "quickstart", "--targets", "ours"]] {
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        drop(reader);
+        let output = playbook().args(arguments).stdout(writer).output().expect("the program starts");
+        assert!(output.status.success(), "{}", said(&output));
+        assert!(output.stderr.is_empty(), "{}", said(&output));
+    }
 }

@@ -303,6 +303,12 @@ pub(super) fn step(figures: &Figures, step: &StepFigures) -> String {
             format!("<span class=\"failed\">{}</span>: {}", both(&point), escape(&failed.reasons.join("; ")))
         })
         .collect();
+    let remarked = step.remarked.iter().map(|remarked| {
+        let (label, target, repeat) = (&remarked.label, &remarked.target, remarked.repeat);
+        let point = text!("Remark: {label} {target}, repeat {repeat}", "备注：{label} {target}，第 {repeat} 次");
+        format!("{}: {}", both(&point), escape(&remarked.remarks.join("; ")))
+    });
+    let said: Vec<String> = failed.into_iter().chain(remarked).collect();
     let length = step.measured_s.map_or_else(Text::default, |seconds| {
         let seconds = number(seconds);
         text!("Measured: {seconds} s.", "测量时长：{seconds} s。")
@@ -317,7 +323,7 @@ pub(super) fn step(figures: &Figures, step: &StepFigures) -> String {
             ("id", &slug(&id)),
             ("name", &escape(name)),
             ("purpose", &format!("{}. {}", both(&purpose), both(&length))),
-            ("failed", &if failed.is_empty() { String::new() } else { list("ul", "", &failed) }),
+            ("failed", &if said.is_empty() { String::new() } else { list("ul", "", &said) }),
             ("table", &table(&format!("{id}-figures"), &caption, &head(figures, &[("Quantity", "指标")]), &rows)),
         ],
     )

@@ -23,6 +23,7 @@ use runlog::Run;
 pub(crate) use self::clean::time_wait;
 pub(super) use self::manifest::{differences, since_first};
 pub(super) use self::steady::steady;
+pub(crate) use self::steady::{ANALYZE, analyze};
 
 use super::child::{Stopped, describe};
 use crate::plan::{PlannedProcess, ProcessKind};
@@ -93,6 +94,7 @@ pub(super) fn judge(written: &[Written<'_>], measure: &dyn Fn(&PlannedProcess) -
         });
     }
     gates.extend(load::lost_roles(written));
+    gates.extend(load::unverified(written));
     gates.extend(samples::witness(written, measure));
     gates
 }

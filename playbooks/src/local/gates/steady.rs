@@ -43,10 +43,13 @@ fn moving(written: &[Written<'_>]) -> Result<Vec<String>, String> {
 }
 
 /// The analyzer, beside this program.
-fn analyze() -> Option<PathBuf> {
-    let beside = std::env::current_exe().ok()?.with_file_name("analyze");
+pub(crate) fn analyze() -> Option<PathBuf> {
+    let beside = std::env::current_exe().ok()?.with_file_name(ANALYZE);
     beside.is_file().then_some(beside)
 }
+
+/// Name of the analyzer's program.
+pub(crate) const ANALYZE: &str = "analyze";
 
 /// With fewer, the order of a few neighbours decides; `analyze steady` needs as many.
 const SAMPLES_MIN: u64 = 20;
