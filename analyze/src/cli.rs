@@ -88,7 +88,7 @@ enum Command {
     },
     /// List the flaws that the data of a benchmark shows, with evidence and consequence
     Audit {
-        /// Run directories, or directories that hold some at any depth
+        /// Run directories, directories that hold runs or console logs at any depth, or console logs
         #[arg(required = true, value_name = "DIR")]
         dirs: Vec<PathBuf>,
         /// Form of the output
@@ -280,7 +280,16 @@ fn run_audit(dirs: &[PathBuf], format: Format, against: &[PathBuf], fail_on: Opt
         [] => ClaimsFile::shipped(),
         files => files.iter().map(|file| ClaimsFile::read(file)).collect::<Result<_>>()?,
     };
-    let audit = audit::examine(&Evidence::of(&discover(dirs)?), &published);
+    let (logs, warnings) = console::logs(dirs).context("give a directory that holds runs, or a console log")?;
+    warn(&warnings);
+    // A log needs no run beside it.
+    let folders: Vec<PathBuf> = dirs.iter().filter(|place| !place.is_file()).cloned().collect();
+    let runs = match logs.is_empty() {
+        true => discover(dirs)?,
+        false if folders.is_empty() => Vec::new(),
+        false => runlog::discover(&folders)?,
+    };
+    let audit = audit::examine(&Evidence::of(&runs), &logs, &published);
     show(&match format {
         Format::Md => audit::render::markdown(&audit),
         Format::Csv => audit::render::csv(&audit),

@@ -6,8 +6,10 @@
 //! at, with its threshold and the reason for it, is in `docs/audit.md`.
 //!
 //! - [`scene`]: the runs, read once, and what the publisher says of them.
+//! - [`consoles`]: what console logs show of the same flaws.
 //! - [`render`]: the forms of the output.
 
+pub mod consoles;
 pub mod render;
 pub mod scene;
 
@@ -37,6 +39,7 @@ use serde::Serialize;
 pub use self::scene::Scene;
 pub(crate) use self::subscribers::bare_acknowledgements;
 use crate::claims::{ClaimsFile, Evidence};
+use crate::console::Log;
 
 /// What the data of some runs shows, flaw by flaw.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
@@ -96,6 +99,8 @@ impl Severity {
 pub struct Proof {
     /// The file.
     pub file: String,
+    /// The line, where one line shows it.
+    pub line: Option<u64>,
     /// When, where it happened at a moment.
     pub at: Option<Moment>,
     /// What is there, with figures.
@@ -135,18 +140,19 @@ pub struct NotVisible {
 
 /// Looks for every flaw in these runs, knowing the published figures that this program carries.
 pub fn run(runs: &[Run]) -> Audit {
-    examine(&Evidence::of(runs), &ClaimsFile::shipped())
+    examine(&Evidence::of(runs), &[], &ClaimsFile::shipped())
 }
 
-/// Looks for every flaw in runs that have been read, by what these publishers say of them.
-pub fn examine(evidence: &Evidence, published: &[ClaimsFile]) -> Audit {
+/// Looks for every flaw in runs that have been read, and in console logs, by what these publishers say of them.
+pub fn examine(evidence: &Evidence, logs: &[Log], published: &[ClaimsFile]) -> Audit {
     let scene = Scene::of(evidence, published);
     let mut audit = Audit::default();
     for reading in evidence.readings() {
         audit.unread.extend(reading.unread.iter().cloned());
     }
     for detector in DETECTORS {
-        let looked = (detector.look)(&scene);
+        let mut looked = (detector.look)(&scene);
+        looked.join(consoles::look(detector.flaw, logs));
         if !looked.findings.is_empty() {
             audit.findings.extend(looked.findings);
         } else if looked.at > 0 {
@@ -157,9 +163,10 @@ pub fn examine(evidence: &Evidence, published: &[ClaimsFile]) -> Audit {
     }
     for finding in &mut audit.findings {
         let second = |proof: &Proof| proof.at.as_ref().map_or(-1.0, |at| at.run_s);
-        finding
-            .evidence
-            .sort_by(|a, b| a.file.cmp(&b.file).then(second(a).total_cmp(&second(b))).then(a.text.cmp(&b.text)));
+        finding.evidence.sort_by(|a, b| {
+            let by_place = a.file.cmp(&b.file).then(a.line.cmp(&b.line));
+            by_place.then(second(a).total_cmp(&second(b))).then(a.text.cmp(&b.text))
+        });
     }
     audit
 }
@@ -199,11 +206,16 @@ impl Looked {
     fn new(at: usize, findings: impl IntoIterator<Item = Finding>) -> Self {
         Self { at, findings: findings.into_iter().filter(|finding| !finding.evidence.is_empty()).collect() }
     }
+
+    fn join(&mut self, other: Self) {
+        self.at += other.at;
+        self.findings.extend(other.findings);
+    }
 }
 
 impl Proof {
     fn new(file: impl Into<String>, text: impl Into<String>) -> Self {
-        Self { file: file.into(), at: None, text: text.into() }
+        Self { file: file.into(), line: None, at: None, text: text.into() }
     }
 
     fn at(mut self, reading: &crate::reading::Reading, run_s: f64) -> Self {

@@ -11,7 +11,7 @@ pub fn markdown(audit: &Audit) -> String {
         let (flaw, severity) = (finding.flaw, finding.severity.word());
         text += &format!("\n## {flaw} {} ({severity}): {}\n\n", finding.code, finding.title);
         for proof in &finding.evidence {
-            text += &format!("- `{}`{}: {}\n", proof.file, moment(proof), proof.text);
+            text += &format!("- `{}`{}: {}\n", proof.place(), moment(proof), proof.text);
         }
         text += &format!("\nConsequence: {}\n", finding.consequence);
     }
@@ -50,13 +50,14 @@ pub fn counts(audit: &Audit) -> String {
 
 /// One line per piece of evidence.
 pub fn csv(audit: &Audit) -> String {
-    let mut text = String::from("flaw,code,severity,title,file,run_s,utc,evidence,consequence\n");
+    let mut text = String::from("flaw,code,severity,title,file,run_s,utc,evidence,consequence,line\n");
     for finding in &audit.findings {
         for proof in &finding.evidence {
             let (run_s, utc) = match &proof.at {
                 Some(at) => (at.run_s.to_string(), at.utc.clone().unwrap_or_default()),
                 None => Default::default(),
             };
+            let line = proof.line.map(|line| line.to_string()).unwrap_or_default();
             let cells = [
                 finding.flaw,
                 finding.code,
@@ -67,12 +68,20 @@ pub fn csv(audit: &Audit) -> String {
                 &utc,
                 &proof.text,
                 &finding.consequence,
+                &line,
             ]
             .map(crate::summary::render::quoted);
             writeln!(text, "{}", cells.join(",")).expect("a String takes everything");
         }
     }
     text
+}
+
+impl Proof {
+    /// The file, with the line where one shows it.
+    pub fn place(&self) -> String {
+        self.line.map_or_else(|| self.file.clone(), |line| format!("{}:{line}", self.file))
+    }
 }
 
 fn moment(proof: &Proof) -> String {

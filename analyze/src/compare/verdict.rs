@@ -229,6 +229,7 @@ fn quantile(metric: Metric) -> Option<f64> {
         Metric::LatencyP50 => Some(0.5),
         Metric::LatencyP95 => Some(0.95),
         Metric::LatencyP99 => Some(0.99),
+        Metric::LatencyP999 => Some(0.999),
         _ => None,
     }
 }

@@ -10,6 +10,7 @@ use serde::Serialize;
 use super::provenance::settings;
 use crate::audit::{self, Audit};
 use crate::claims::{self, ClaimsFile, Evidence, Judged, Verdict};
+use crate::console;
 
 /// What became of claims, and what the audit found.
 #[derive(Debug, Default, Serialize)]
@@ -72,7 +73,8 @@ impl Checks {
         }
         let published: Vec<ClaimsFile> = files.iter().chain(&shipped).cloned().collect();
         let declared = declared(&published, runs);
-        Ok(Self { claims: sets, audit: audit::examine(&evidence, &published), declared })
+        let (logs, _) = console::logs(std::slice::from_ref(&dir.to_owned()))?;
+        Ok(Self { claims: sets, audit: audit::examine(&evidence, &logs, &published), declared })
     }
 
     /// How many claims got each verdict.

@@ -461,6 +461,7 @@ impl LatencyCurves {
             Metric::LatencyP50 => "p50",
             Metric::LatencyP95 => "p95",
             Metric::LatencyP99 => "p99",
+            Metric::LatencyP999 => "p999",
             _ => return None,
         };
         let interval = self.percentiles.ci95.get(name)?;

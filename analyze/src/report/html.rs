@@ -164,13 +164,14 @@ fn title(figures: &Figures) -> String {
 fn figure(id: &str, chart: &Chart) -> String {
     let id = slug(id);
     // The picture is one image to a screen reader, described in words; its texts would be read out without order.
-    let width = chart.picture.width();
-    let described = format!("<svg role=\"img\" aria-labelledby=\"{id}-alt\" style=\"min-width:{}px\" ", width * 4 / 5);
+    let width = chart.picture.width() * 4 / 5;
+    let described = format!("<svg role=\"img\" aria-labelledby=\"{id}-alt\" style=\"min-width:{width}px\" ");
     let svg = chart.picture.both().replacen("<svg ", &described, 1);
     fill(
         include_str!("html/figure.html"),
         &[
             ("id", &id),
+            ("class", if width > COLUMN_PX { "wide" } else { "narrow" }),
             ("title", &both(&chart.title)),
             ("svg", &svg),
             ("caption", &both(&chart.caption)),
@@ -178,6 +179,9 @@ fn figure(id: &str, chart: &Chart) -> String {
         ],
     )
 }
+
+/// The narrowest column of charts, `33rem` in the style sheet.
+const COLUMN_PX: u32 = 528;
 
 fn details(summary: &Text, body: &str) -> String {
     fill(include_str!("html/details.html"), &[("summary", &both(summary)), ("body", body)])

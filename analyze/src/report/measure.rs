@@ -206,6 +206,7 @@ impl Measured {
         if let Some(connack) = connack {
             self.take_percentile(Metric::ConnackP50, &connack, "p50");
             self.take_percentile(Metric::ConnackP99, &connack, "p99");
+            self.take_percentile(Metric::ConnackP999, &connack, "p999");
             self.take_extreme(Metric::ConnackMax, connack.max);
         }
     }
@@ -224,16 +225,17 @@ impl Measured {
     }
 
     fn take_latency(&mut self, corrected: &Percentiles, uncorrected: &Percentiles) {
-        use Metric::{LatencyMax, LatencyP50, LatencyP95, LatencyP99};
-        use Metric::{UncorrectedMax, UncorrectedP50, UncorrectedP95, UncorrectedP99};
-        for (of, [p50, p95, p99, max]) in [
-            (corrected, [LatencyP50, LatencyP95, LatencyP99, LatencyMax]),
-            (uncorrected, [UncorrectedP50, UncorrectedP95, UncorrectedP99, UncorrectedMax]),
+        use Metric::{LatencyMax, LatencyP50, LatencyP95, LatencyP99, LatencyP999};
+        use Metric::{UncorrectedMax, UncorrectedP50, UncorrectedP95, UncorrectedP99, UncorrectedP999};
+        for (of, [p50, p95, p99, p999, max]) in [
+            (corrected, [LatencyP50, LatencyP95, LatencyP99, LatencyP999, LatencyMax]),
+            (uncorrected, [UncorrectedP50, UncorrectedP95, UncorrectedP99, UncorrectedP999, UncorrectedMax]),
         ] {
             if of.count > 0 {
                 self.take_percentile(p50, of, "p50");
                 self.take_percentile(p95, of, "p95");
                 self.take_percentile(p99, of, "p99");
+                self.take_percentile(p999, of, "p999");
                 self.take_extreme(max, of.max);
             }
         }

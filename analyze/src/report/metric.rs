@@ -33,6 +33,8 @@ pub enum Metric {
     LatencyP95,
     /// 99 %.
     LatencyP99,
+    /// 99.9 %.
+    LatencyP999,
     /// Greatest.
     LatencyMax,
     /// Latency from the actual send: median.
@@ -41,6 +43,8 @@ pub enum Metric {
     UncorrectedP95,
     /// 99 %.
     UncorrectedP99,
+    /// 99.9 %.
+    UncorrectedP999,
     /// Greatest.
     UncorrectedMax,
     /// How late the latest send was.
@@ -51,6 +55,8 @@ pub enum Metric {
     ConnackP50,
     /// 99 %.
     ConnackP99,
+    /// 99.9 %.
+    ConnackP999,
     /// Greatest.
     ConnackMax,
     /// Connection attempts that failed.
@@ -112,7 +118,7 @@ pub enum Better {
 
 impl Metric {
     /// Every quantity, in the order of presentation.
-    pub const ALL: [Self; 45] = [
+    pub const ALL: [Self; 48] = [
         Self::DeliveredPerS,
         Self::OfferedPerS,
         Self::SentPerS,
@@ -126,15 +132,18 @@ impl Metric {
         Self::LatencyP50,
         Self::LatencyP95,
         Self::LatencyP99,
+        Self::LatencyP999,
         Self::LatencyMax,
         Self::UncorrectedP50,
         Self::UncorrectedP95,
         Self::UncorrectedP99,
+        Self::UncorrectedP999,
         Self::UncorrectedMax,
         Self::SendLateMax,
         Self::ConnectRate,
         Self::ConnackP50,
         Self::ConnackP99,
+        Self::ConnackP999,
         Self::ConnackMax,
         Self::ConnectFailed,
         Self::Disconnected,
@@ -179,6 +188,9 @@ impl Metric {
             Self::LatencyP50 => ("latency_p50_us", "Latency p50, from due time", "延迟 p50（自应发时刻）", "µs", Lower),
             Self::LatencyP95 => ("latency_p95_us", "Latency p95, from due time", "延迟 p95（自应发时刻）", "µs", Lower),
             Self::LatencyP99 => ("latency_p99_us", "Latency p99, from due time", "延迟 p99（自应发时刻）", "µs", Lower),
+            Self::LatencyP999 => {
+                ("latency_p999_us", "Latency p99.9, from due time", "延迟 p99.9（自应发时刻）", "µs", Lower)
+            }
             Self::LatencyMax => {
                 ("latency_max_us", "Latency max, from due time", "延迟最大值（自应发时刻）", "µs", Lower)
             }
@@ -191,6 +203,9 @@ impl Metric {
             Self::UncorrectedP99 => {
                 ("uncorrected_p99_us", "Latency p99, from actual send", "延迟 p99（自实际发送）", "µs", Lower)
             }
+            Self::UncorrectedP999 => {
+                ("uncorrected_p999_us", "Latency p99.9, from actual send", "延迟 p99.9（自实际发送）", "µs", Lower)
+            }
             Self::UncorrectedMax => {
                 ("uncorrected_max_us", "Latency max, from actual send", "延迟最大值（自实际发送）", "µs", Lower)
             }
@@ -198,6 +213,7 @@ impl Metric {
             Self::ConnectRate => ("connections_per_s", "Connection rate", "建连速率", "conn/s", Higher),
             Self::ConnackP50 => ("connack_p50_us", "CONNACK latency p50", "CONNACK 延迟 p50", "µs", Lower),
             Self::ConnackP99 => ("connack_p99_us", "CONNACK latency p99", "CONNACK 延迟 p99", "µs", Lower),
+            Self::ConnackP999 => ("connack_p999_us", "CONNACK latency p99.9", "CONNACK 延迟 p99.9", "µs", Lower),
             Self::ConnackMax => ("connack_max_us", "CONNACK latency max", "CONNACK 延迟最大值", "µs", Lower),
             Self::ConnectFailed => ("connect_failed", "Failed connection attempts", "建连失败次数", "attempts", Lower),
             Self::Disconnected => ("disconnected", "Lost connections", "断开的连接", "connections", Lower),

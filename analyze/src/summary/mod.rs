@@ -155,11 +155,25 @@ pub fn plateau(run: &Run, series: &Series) -> Option<Range<usize>> {
     loaded(series)
 }
 
-/// The intervals of the steady part of the load, by packets in both directions; `None` when there is none.
+/// The intervals of the steady part of the load, by packets in both directions, from when the clients have joined on; `None` when
+/// there is none.
 pub fn loaded(series: &Series) -> Option<Range<usize>> {
     let (received, sent) = (series.rates(columns::RX_PACKETS)?, series.rates(columns::TX_PACKETS)?);
     let load: Vec<f64> = received.iter().zip(sent).map(|(rx, tx)| rx + tx).collect();
-    steady_load(&load, IDLE_PACKETS_PER_S)
+    let rows = steady_load(&load, IDLE_PACKETS_PER_S)?;
+    let levels = series.levels(columns::TCP_ESTAB).unwrap_or_default();
+    Some(joined(levels.get(rows.clone()).unwrap_or_default()) + rows.start..rows.end)
+}
+
+/// How many intervals of a load are ramp (F21 of `docs/methodology.md`): those before the connections first reach the level that
+/// the fuller quarter of the load has. 0 where too little would be left.
+fn joined(levels: &[f64]) -> usize {
+    let mut sorted: Vec<f64> = levels.iter().copied().filter(|level| level.is_finite()).collect();
+    sorted.sort_unstable_by(f64::total_cmp);
+    // A few that come late, or twice, must not move the begin to the end.
+    let Some(full) = sorted.get(sorted.len() * 3 / 4) else { return 0 };
+    let begin = levels.iter().position(|level| *level >= JOINED_SHARE * full).unwrap_or(0);
+    if levels.len() - begin < JOINED_ROWS_MIN { 0 } else { begin }
 }
 
 fn identified(run: &Run, found: Option<(&Series, Windows)>, doubts: Vec<Doubt>) -> RunSummary {
@@ -224,5 +238,26 @@ fn window_doubts(windows: &Windows, clock: Clock) -> Vec<Doubt> {
 pub const COLLECTOR: &str = "collector";
 /// Name of our own window.
 pub const PLATEAU: &str = "plateau";
+/// One client in a thousand that comes late is no ramp.
+const JOINED_SHARE: f64 = 0.999;
+/// Of fewer samples nothing can be said.
+const JOINED_ROWS_MIN: usize = 8;
 /// Traffic below this is a host's own chatter, packets/s.
 const IDLE_PACKETS_PER_S: f64 = 100.0;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clients_that_still_join_are_no_plateau() {
+        let ramp = |held: usize| -> Vec<f64> {
+            (0..20).map(|at| 100.0 * at as f64).chain(std::iter::repeat_n(2_000.0, held)).collect()
+        };
+        assert_eq!(joined(&ramp(40)), 20);
+        assert_eq!(joined(&[ramp(40), vec![f64::NAN, 2_100.0, 900.0]].concat()), 20);
+        assert_eq!(joined(&ramp(3)), 0, "all of it is ramp");
+        assert_eq!(joined(&[2_000.0; 20]), 0);
+        assert_eq!(joined(&[]), 0);
+    }
+}

@@ -20,6 +20,41 @@ fn findings_of_the_published_runs() {
 }
 
 #[test]
+fn console_logs_are_evidence_with_file_and_line() {
+    let home = tempfile::tempdir().unwrap();
+    let mut log = "$ emqtt_bench sub -c 40 -t x\nStart with 2 workers, addrs pool size: 1\n".to_owned();
+    log += "2s connect_succ total=40 rate=20.00/sec\n2s sub total=38 rate=19.00/sec\n2s connect_fail total=1 rate=1.00/sec\n";
+    let mut total = 0;
+    for second in 3..90 {
+        total += if second < 40 { 5_000 } else { 12 };
+        log += &format!("{second}s recv total={total} rate=1.00/sec\n");
+    }
+    log += "client(9): EXIT for {shutdown,tcp_closed}\n91s recv total=\n";
+    let file = home.path().join("a.log");
+    fs::write(&file, log).unwrap();
+    // A directory that holds no run but a log, and the log itself.
+    for place in [home.path(), &file] {
+        let output = analyze([Path::new("audit"), place]);
+        let text = stdout(&output);
+        for (code, evidence) in [
+            ("F3 console-clients-lost (high)", "a.log:93`, at 89 s: 1 such lines, the first after 1:29: client(9)"),
+            ("F4 console-clients-missing (high)", "a.log:4`, at 2 s: 38 subscriptions were granted"),
+            ("F4 console-clients-missing (high)", "a.log:5`, at 2 s: connect_fail counts 1, first at 0:02"),
+            ("F6 console-delivery-collapse (high)", "recv falls from 5,000/s (its best) to 12"),
+        ] {
+            assert!(text.contains(code) && text.contains(evidence), "{code} {evidence} is missing from {text}");
+        }
+        assert!(stderr(&output).contains("a.log:94:"), "{}", stderr(&output));
+    }
+    let json: serde_json::Value =
+        serde_json::from_str(&stdout(&analyze([Path::new("audit"), &file, Path::new("--format=json")]))).unwrap();
+    let lost = json["findings"].as_array().unwrap().iter().find(|f| f["code"] == "console-clients-lost").unwrap();
+    assert_eq!(lost["evidence"][0]["line"], 93);
+    let output = analyze([Path::new("audit"), &home.path().join("absent.log")]);
+    assert!(!output.status.success() && stderr(&output).contains("absent.log"), "{}", stderr(&output));
+}
+
+#[test]
 fn what_the_published_runs_must_show() {
     let Some(published) = published() else { return };
     let audit = audit::run(&model::discover(&published));
@@ -387,7 +422,7 @@ fn is_b(host: &Host) -> bool {
 }
 
 fn audit_of(runs: &[Run], published: &[ClaimsFile]) -> Audit {
-    audit::examine(&Evidence::of(runs), published)
+    audit::examine(&Evidence::of(runs), &[], published)
 }
 
 fn audit_value(runs: &[Run], expression: &str, rule: analyze::claims::Rule) -> f64 {

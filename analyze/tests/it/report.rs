@@ -181,6 +181,28 @@ fn console_logs_are_drawn_beside_plain_runs() {
 }
 
 #[test]
+fn three_targets_are_ranked_in_sentences() {
+    let runs = tempfile::tempdir().unwrap();
+    for (label, rate) in [("A-one", 3), ("B-two", 5), ("C-three", 4)] {
+        for repeat in 1..=3 {
+            let dir = runs.path().join(format!("broker-{label}-fan-run{repeat}-2026010{repeat}T000000Z"));
+            fs::create_dir(&dir).unwrap();
+            let bytes = |second: u64| second * (rate * 1_000_000 + repeat * 1_000);
+            let row =
+                |s: u64| format!("2026-01-01T00:00:{s:02}Z,{},{},{}\n", bytes(s), 1_000 * rate, s * 1_000_000_000);
+            let rows: String = (0..40).map(row).collect();
+            fs::write(dir.join("raw.csv"), format!("time_utc,tx_bytes,proc_rss_kb,mono_ns\n{rows}")).unwrap();
+        }
+    }
+    let (page, json) = report(runs.path());
+    let headline = json["headline"][1]["text"].as_str().unwrap();
+    assert!(headline.contains("of 2 main figures of 3 targets, A leads in 1, B leads in 1"), "{headline}");
+    let verdicts = json["verdicts"].to_string();
+    assert!(verdicts.contains("MiB/s, best first: B 4.77") && verdicts.contains("(B against C: +25 %"), "{verdicts}");
+    assert!(page.contains("由优至劣"), "nor in Chinese");
+}
+
+#[test]
 fn one_target_alone_is_reported_in_plain_words() {
     let runs = tempfile::tempdir().unwrap();
     let dir = runs.path().join("broker-A-only-fan-run1-20260101T000000Z");

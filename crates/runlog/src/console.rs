@@ -2,8 +2,8 @@
 //!
 //! A run begins with a command line of the tool, with `Start with N workers, ...`, or where the time steps back. Each line of a counter is
 //! `1m28s recv total=2816 rate=32.00/sec`: the time since the begin, the counter's name, its total, and its rate since its last
-//! line. Colours are taken out. Lines of anything else are a terminal's own; a line that begins as a counter's and does not end as
-//! one is damage.
+//! line. emqtt_bench tells of single clients that fail between them: `client(7): EXIT for {shutdown,tcp_closed}`. Colours are
+//! taken out. Lines of anything else are a terminal's own; a line that begins as a counter's and does not end as one is damage.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -24,11 +24,39 @@ pub struct ConsoleRun {
     pub command: Option<String>,
     /// What its counters showed, by name.
     pub counters: BTreeMap<String, Vec<ConsoleSample>>,
+    /// Clients that the tool told of as failed.
+    pub failures: BTreeMap<ClientFailure, Failures>,
+}
+
+/// What may happen to a single client of emqtt_bench.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ClientFailure {
+    /// `client(7): connect error - ..`: it did not connect.
+    Connect,
+    /// `client(7): publish error - ..`: a message was not sent.
+    Publish,
+    /// `client(7): EXIT for ..`: it lost its connection.
+    Disconnect,
+}
+
+/// Lines that tell of one kind of failure.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failures {
+    /// How many.
+    pub count: u64,
+    /// The first one's line in the file, from 1.
+    pub line: u64,
+    /// Time of the last line of a counter before it, s.
+    pub after_s: u64,
+    /// What it said.
+    pub text: String,
 }
 
 /// One line of a counter.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct ConsoleSample {
+    /// Its line in the file, from 1.
+    pub line: u64,
     /// Time since the begin of the run, s.
     pub at_s: u64,
     /// The counter.
@@ -75,6 +103,8 @@ pub fn read(path: &Path) -> Result<Loaded<Vec<ConsoleRun>>> {
 pub fn parse(path: &Path, bytes: &[u8]) -> Loaded<Vec<ConsoleRun>> {
     let (mut runs, mut damage) = (Vec::<ConsoleRun>::new(), Warnings::default());
     let (mut begins, mut last_s, mut shell) = (true, 0, Shell::default());
+    // Clients may fail before the first line of a counter.
+    let mut failures = BTreeMap::new();
     for (line, text) in (1..).zip(bytes.split(|byte| *byte == b'\n')) {
         let text = plain(text);
         let text = text.rsplit('\r').find(|part| !part.trim().is_empty()).unwrap_or_default().trim();
@@ -84,7 +114,14 @@ pub fn parse(path: &Path, bytes: &[u8]) -> Loaded<Vec<ConsoleRun>> {
         }
         let mut words = text.split_ascii_whitespace();
         let Some(at_s) = words.next().and_then(elapsed_s) else {
-            begins |= shell.read(text);
+            if let Some(failure) = client_failure(text) {
+                let after_s = if begins { 0 } else { last_s };
+                let of_run = runs.last_mut().filter(|_| !begins).map_or(&mut failures, |run| &mut run.failures);
+                let first = Failures { count: 0, line, after_s, text: text.chars().take(TEXT_CHARS_MAX).collect() };
+                of_run.entry(failure).or_insert(first).count += 1;
+            } else {
+                begins |= shell.read(text);
+            }
             continue;
         };
         let (Some(name), Some(total)) = (words.next(), words.next()) else { continue };
@@ -98,11 +135,12 @@ pub fn parse(path: &Path, bytes: &[u8]) -> Loaded<Vec<ConsoleRun>> {
             continue;
         };
         if begins || at_s < last_s {
-            runs.push(ConsoleRun { line, command: shell.command.take(), ..ConsoleRun::default() });
+            let (command, failures) = (shell.command.take(), std::mem::take(&mut failures));
+            runs.push(ConsoleRun { line, command, failures, ..ConsoleRun::default() });
         }
         (begins, last_s) = (false, at_s);
         let run = runs.last_mut().expect("the first line of a counter begins a run");
-        run.counters.entry(name.to_owned()).or_default().push(ConsoleSample { at_s, total, rate });
+        run.counters.entry(name.to_owned()).or_default().push(ConsoleSample { line, at_s, total, rate });
     }
     Loaded { value: runs, warnings: damage.list("damaged lines") }
 }
@@ -191,6 +229,21 @@ fn plain(line: &[u8]) -> String {
     plain
 }
 
+/// What a line such as `client(7): EXIT for {shutdown,tcp_closed}` tells of.
+fn client_failure(line: &str) -> Option<ClientFailure> {
+    let (client, what) = line.split_once("): ")?;
+    client.strip_prefix("client(")?.parse::<u64>().ok()?;
+    let kinds = [
+        ("connect error", ClientFailure::Connect),
+        ("publish error", ClientFailure::Publish),
+        ("EXIT for", ClientFailure::Disconnect),
+    ];
+    kinds.into_iter().find(|(begin, _)| what.starts_with(begin)).map(|(_, kind)| kind)
+}
+
+/// Of a line that stands as evidence.
+const TEXT_CHARS_MAX: usize = 120;
+
 /// `1m28s` as seconds.
 fn elapsed_s(text: &str) -> Option<u64> {
     let (mut sum, mut rest) = (0_u64, text);
@@ -223,9 +276,9 @@ mod tests {
         let loaded = parse(Path::new("log"), log);
         let [first, second] = loaded.value.as_slice() else { panic!("{:?}", loaded.value) };
         assert_eq!((first.line, second.line), (4, 11));
-        assert_eq!(first.counters["sub"], [ConsoleSample { at_s: 59, total: 5, rate: 5.0 }]);
+        assert_eq!(first.counters["sub"], [ConsoleSample { line: 4, at_s: 59, total: 5, rate: 5.0 }]);
         assert_eq!(first.counters["connect_succ"][0].at_s, 61);
-        assert_eq!(first.counters["recv"], [ConsoleSample { at_s: 3_663, total: 40, rate: 8.0 }]);
+        assert_eq!(first.counters["recv"], [ConsoleSample { line: 8, at_s: 3_663, total: 40, rate: 8.0 }]);
         assert_eq!(second.counters.len(), 1);
         assert_eq!(loaded.warnings.iter().map(|warning| warning.line).collect::<Vec<_>>(), [Some(7)]);
     }
@@ -241,6 +294,21 @@ mod tests {
         let expected =
             [Some("./emqtt_bench sub -c 40 -q 1 -t x/%i -V 4"), Some("sudo /opt/emqtt_bench pub -c $UNKNOWN"), None];
         assert_eq!(commands, expected);
+    }
+
+    #[test]
+    fn clients_that_fail_belong_to_the_run_they_are_told_in() {
+        let log = b"$ emqtt_bench sub -c 4\nclient(1): connect error - econnrefused\n1s sub total=3 rate=3.00/sec\n\
+                    5s recv total=9 rate=2.00/sec\nclient(2): EXIT for {shutdown,tcp_closed}\nclient(3): EXIT for {shutdown,tcp_closed}\n\
+                    client(x): EXIT for nothing\nStart with 2 workers\n1s sub total=1 rate=1.00/sec\n";
+        let runs = parse(Path::new("log"), log).value;
+        let of = |count, line, after_s, text: &str| Failures { count, line, after_s, text: text.to_owned() };
+        let expected = BTreeMap::from([
+            (ClientFailure::Connect, of(1, 2, 0, "client(1): connect error - econnrefused")),
+            (ClientFailure::Disconnect, of(2, 5, 5, "client(2): EXIT for {shutdown,tcp_closed}")),
+        ]);
+        assert_eq!(runs[0].failures, expected);
+        assert_eq!(runs[1].failures, BTreeMap::new());
     }
 
     #[test]
@@ -274,6 +342,7 @@ mod tests {
         }
         let recv: usize = loaded.value.iter().map(|run| run.counters["recv"].len()).sum();
         assert_eq!(recv, 983);
-        assert_eq!(loaded.value[0].counters["recv"][0], ConsoleSample { at_s: 88, total: 2_816, rate: 32.0 });
+        let ConsoleSample { at_s, total, rate, .. } = loaded.value[0].counters["recv"][0];
+        assert_eq!((at_s, total, rate), (88, 2_816, 32.0));
     }
 }

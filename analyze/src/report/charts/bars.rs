@@ -7,6 +7,7 @@ use super::frame::{
     self, Axis, DrawResult, INK, Legend, MUTED, Paper, Picture, Plot, SIZE, TICK_PX, colour, compact, shortened, style,
     text_width, words,
 };
+use crate::report::format::number;
 use crate::report::text::Text as Words;
 
 /// Bars that belong together.
@@ -50,13 +51,18 @@ pub fn draw(groups: &[Group], labels: &[String], unit: Words, legend: &Legend) -
     let bars_px = groups.len() as f64 * (labels.len() as f64 + GAP_SLOTS) * BAR_PX_MIN;
     let size = (SIZE.0.max(bars_px as u32 + SIDES_PX), SIZE.1);
     let room = f64::from(size.0 - SIDES_PX) / groups.len().max(1) as f64 - 6.0;
+    // All figures of a chart in one form: the short one where one of them is wider than its bar.
+    let bar_px =
+        f64::from(size.0 - SIDES_PX) / groups.len().max(1) as f64 * BAR_SHARE / (labels.len() as f64 + GAP_SLOTS);
+    let is_wide = |bar: &Bar| matches!(bar, Bar::Value(value, _) if text_width(&number(*value), TICK_PX) > bar_px);
+    let form = if groups.iter().flat_map(|group| &group.bars).any(is_wide) { compact } else { number };
     frame::draw(size, &x, &y, legend, |paper, plot| {
         let slots = labels.len() as f64 + GAP_SLOTS;
         for (index, group) in groups.iter().enumerate() {
             for (target, bar) in group.bars.iter().enumerate() {
                 let left = index as f64 + (GAP_SLOTS / 2.0 + target as f64) / slots;
-                let place = Place { left, right: left + 0.92 / slots, target };
-                draw_bar(paper, plot, &place, *bar)?;
+                let place = Place { left, right: left + BAR_SHARE / slots, target };
+                draw_bar(paper, plot, &place, *bar, form)?;
                 let (column, bottom) = plot.backend_coord(&(place.middle(), 0.0));
                 let letter = style(TICK_PX, MUTED, HPos::Center, VPos::Top);
                 paper.draw(&Text::new(labels[target].clone(), (column, bottom + 4), letter))?;
@@ -84,7 +90,7 @@ impl Place {
     }
 }
 
-fn draw_bar(paper: &Paper, plot: &Plot, place: &Place, bar: Bar) -> DrawResult {
+fn draw_bar(paper: &Paper, plot: &Plot, place: &Place, bar: Bar, form: fn(f64) -> String) -> DrawResult {
     match bar {
         Bar::Absent => Ok(()),
         Bar::Failed => draw_failed(paper, plot, place),
@@ -105,9 +111,7 @@ fn draw_bar(paper: &Paper, plot: &Plot, place: &Place, bar: Bar) -> DrawResult {
                     paper.draw(&PathElement::new(path, INK.stroke_width(2)))?;
                 }
             }
-            let room = f64::from(bottom_right.0 - top_left.0);
-            let long = crate::report::format::number(value);
-            let label = if text_width(&long, TICK_PX) <= room { long } else { compact(value) };
+            let label = form(value);
             let (column, _) = plot.backend_coord(&(place.middle(), 0.0));
             paper.draw(&Text::new(label, (column, label_row - 5), style(TICK_PX, INK, HPos::Center, VPos::Bottom)))
         }
@@ -134,6 +138,8 @@ fn draw_failed(paper: &Paper, plot: &Plot, place: &Place) -> DrawResult {
     paper.draw(&Text::new(word, place, style(TICK_PX, INK, HPos::Center, VPos::Bottom)))
 }
 
+/// Of its place; the rest parts it from its neighbour.
+const BAR_SHARE: f64 = 0.92;
 /// Free room of a group, in widths of a bar.
 const GAP_SLOTS: f64 = 0.7;
 /// A bar that is narrower cannot carry its figure.

@@ -253,7 +253,7 @@ pub(super) fn audit(figures: &Figures) -> String {
         .collect();
     let (clean, hidden) = (audit.clean.len(), audit.not_visible.len());
     let rest = paragraph(&text!(
-        "{clean} flaws were looked for and not found; {hidden} cannot be seen in these data.",
+        "Flaws that were looked for and not found: {clean}. Flaws that cannot be seen in these data: {hidden}.",
         "另有 {clean} 种缺陷已检查但未发现；{hidden} 种无法由这些数据看出。"
     ));
     if rows.is_empty() {
@@ -272,7 +272,8 @@ pub(super) fn audit(figures: &Figures) -> String {
 /// The first few places, and how many there are beside them.
 fn proofs(evidence: &[Proof]) -> String {
     let place = |proof: &Proof| {
-        let mut parts: Vec<&str> = proof.file.rsplit('/').take(2).collect();
+        let place = proof.place();
+        let mut parts: Vec<&str> = place.rsplit('/').take(2).collect();
         parts.reverse();
         let at = proof.at.as_ref().map_or_else(String::new, |at| format!(" ({:.1} s)", at.run_s));
         format!("<li><code>{}</code>{at}: {}</li>", escape(&parts.join("/")), escape(&proof.text))

@@ -3,21 +3,24 @@
 //! A log holds totals at whole seconds. A rate here is the difference of two totals over the time between their lines, never
 //! the rate that was printed, which stands beside it. The steady part of a counter is found as that of a load
 //! ([`steady_load`]); its rate is the difference of its end points, and its interval allows for serial dependence.
-//! [`rates`] gives the series alone, such as received messages over time.
+//! [`rates`] gives the series alone, such as received messages over time. What makes a log doubtful is found in [`doubts`],
+//! from where `analyze audit` takes it ([`logs`]).
+
+pub mod doubts;
 
 use std::fmt::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use runlog::Warning;
 use runlog::console::{self, ConsoleRun};
 use serde::Serialize;
 
+pub use self::doubts::Doubt;
 use crate::report::format::number;
+use crate::stats::SerialMean;
 use crate::stats::changes::steady_load;
 use crate::stats::serial::INDEPENDENT_MIN;
-use crate::stats::{SerialMean, median};
-use crate::summary::Doubt;
 
 /// One run of a log, summed up.
 #[derive(Debug, Clone, Serialize)]
@@ -108,6 +111,40 @@ pub fn rates(run: &ConsoleRun, counter: &str) -> Vec<RatePoint> {
     points
 }
 
+/// A log with its runs.
+#[derive(Debug, Clone)]
+pub struct Log {
+    /// The file.
+    pub file: String,
+    /// What it holds, in its order; at least one.
+    pub runs: Vec<ConsoleRun>,
+}
+
+/// The logs among these files and below these directories, and what is damaged in them. Text that holds no run is none.
+///
+/// # Errors
+/// A directory cannot be read.
+pub fn logs(places: &[PathBuf]) -> Result<(Vec<Log>, Vec<Warning>)> {
+    let (mut logs, mut warnings, mut files) = (Vec::new(), Vec::new(), Vec::new());
+    for place in places {
+        match place.is_dir() {
+            true => files.extend(console::find(place)?),
+            false => files.push(place.clone()),
+        }
+    }
+    files.sort();
+    files.dedup();
+    for path in files {
+        // A file that cannot be read, or is no text, is no log.
+        let Ok(loaded) = console::read(&path) else { continue };
+        if !loaded.value.is_empty() {
+            warnings.extend(loaded.warnings);
+            logs.push(Log { file: path.display().to_string(), runs: loaded.value });
+        }
+    }
+    Ok((logs, warnings))
+}
+
 /// Reads logs and sums their runs up; `counters` names those that are wanted, all when empty.
 ///
 /// # Errors
@@ -144,7 +181,7 @@ impl ConsoleSummary {
             command: run.command.clone(),
             duration_s: ends.max().unwrap_or(0),
             counters: named.filter_map(|name| Counter::of(run, name)).collect(),
-            doubts: doubts(run),
+            doubts: doubts::of(run),
         }
     }
 }
@@ -192,101 +229,6 @@ fn increase(series: &[RatePoint]) -> f64 {
     series.iter().map(|point| point.per_s * point.dt_s as f64).sum()
 }
 
-fn doubts(run: &ConsoleRun) -> Vec<Doubt> {
-    let mut found = Vec::new();
-    let mut add = |code, message: String| found.push(Doubt { code, message });
-    let command = run.command.as_deref().unwrap_or_default();
-    let is_emqtt_bench = run.command.is_none() || command.contains("emqtt_bench");
-    let plan_per_s = plan(command);
-    let clients = option(command, "-c", "--count");
-    if let (Some(published), true) = (Counter::of(run, "pub"), is_emqtt_bench) {
-        let rate = published.steady.map_or(published.mean_per_s, |steady| Some(steady.per_s));
-        let beyond = plan_per_s.zip(rate).filter(|(plan, rate)| *rate > TWICE_MIN * plan);
-        if let Some((plan, rate)) = beyond {
-            let (rate, plan) = (number(rate), number(plan));
-            add("pub-counted-twice", format!("pub counts {rate}/s, and the command line asks for {plan}/s: {TWICE}"));
-        } else if option(command, "-q", "--qos").is_none_or(|qos| qos == 0.0) && plan_per_s.is_none() {
-            add("pub-may-count-twice", format!("publishes of QoS 0, or of a QoS that the log does not show: {TWICE}"));
-        }
-    }
-    if let (Some(plan), Some(published)) = (plan_per_s, Counter::of(run, "pub"))
-        && let Some(rate) = published.steady.map(|steady| steady.per_s).filter(|rate| *rate < SHORT * plan)
-    {
-        let (rate, plan) = (number(rate), number(plan));
-        add(
-            "offered-less",
-            format!(
-                "pub counts {rate}/s, and the command line asks for {plan}/s: who waits for acknowledgements offers less"
-            ),
-        );
-    }
-    let connected = run.counters.get("connect_succ").and_then(|lines| lines.last());
-    if let (Some(clients), Some(connected)) = (clients, connected.map(|line| line.total))
-        && (connected as f64) < clients
-    {
-        add("clients-missing", format!("{connected} clients connected, {clients:.0} were asked for"));
-    }
-    let end_s = run.counters.values().filter_map(|lines| Some(lines.last()?.at_s)).max().unwrap_or(0);
-    for name in run.counters.keys().filter(|name| FLOWS.contains(&name.as_str())) {
-        let Some(counter) = Counter::of(run, name) else { continue };
-        if counter.to_s + STILL_S_MIN < end_s {
-            add(
-                "counter-stops",
-                format!(
-                    "{name} stands still from {} on, while the log goes on until {}",
-                    clock(counter.to_s),
-                    clock(end_s)
-                ),
-            );
-        }
-        let lengths: Vec<f64> = counter.series.iter().map(|point| point.dt_s as f64).collect();
-        let usual = median(&lengths).unwrap_or(1.0);
-        if let Some(pause) = counter.series.iter().find(|point| point.dt_s as f64 >= PAUSE_FACTOR * usual.max(1.0)) {
-            let begin_s = pause.at_s - pause.dt_s;
-            add("pause", format!("{name} has no line from {} to {}", clock(begin_s), clock(pause.at_s)));
-        }
-        let irregular = lengths.iter().filter(|length| **length != usual).count();
-        if irregular as f64 > IRREGULAR_SHARE * lengths.len() as f64 {
-            add(
-                "whole-seconds",
-                format!(
-                    "times are whole seconds: {irregular} of {} lines of {name} seem not to be {usual:.0} s after the last, so \
-                     single rates are off by up to a factor of two; those over many lines are not",
-                    lengths.len()
-                ),
-            );
-        }
-        let lines = &run.counters[name];
-        if let Some(pair) = lines.windows(2).find(|pair| pair[1].total < pair[0].total) {
-            let (before, after) = (pair[0].total, pair[1].total);
-            add("total-fell", format!("{name} fell from {before} to {after} at {}", clock(pair[1].at_s)));
-        }
-    }
-    found
-}
-
-/// Messages per second that a command line of `pub` asks for: clients over the interval of messages.
-fn plan(command: &str) -> Option<f64> {
-    let is_pub = command.split_ascii_whitespace().any(|word| word == "pub");
-    let interval_ms = option(command, "-I", "--interval_of_msg").filter(|ms| *ms > 0.0)?;
-    let clients = option(command, "-c", "--count")?;
-    is_pub.then(|| clients * 1000.0 / interval_ms)
-}
-
-/// The number that an option has: `-c 4000`, `-c4000`, `--count=4000`.
-fn option(command: &str, short: &str, long: &str) -> Option<f64> {
-    let words: Vec<&str> = command.split_ascii_whitespace().collect();
-    let value = words.iter().enumerate().find_map(|(at, word)| {
-        let next = || words.get(at + 1).copied();
-        if *word == short || *word == long {
-            return next();
-        }
-        let joined = word.strip_prefix(long).and_then(|rest| rest.strip_prefix('='));
-        joined.or_else(|| word.strip_prefix(short).filter(|rest| rest.starts_with(|c: char| c.is_ascii_digit())))
-    })?;
-    value.parse().ok().filter(|value: &f64| value.is_finite())
-}
-
 /// A table in Markdown with one line per counter, and the doubts below.
 pub fn markdown(runs: &[ConsoleSummary]) -> String {
     let mut text = String::new();
@@ -316,7 +258,7 @@ pub fn markdown(runs: &[ConsoleSummary]) -> String {
         }
         text.push('\n');
         for doubt in &run.doubts {
-            push(&mut text, format_args!("- {}: {}\n", doubt.code, doubt.message));
+            push(&mut text, format_args!("- line {}, {}: {}\n", doubt.line, doubt.code, doubt.message));
         }
         if !run.doubts.is_empty() {
             text.push('\n');
@@ -357,17 +299,6 @@ fn push(text: &mut String, arguments: std::fmt::Arguments) {
 }
 
 const NONE: &str = "–";
-const TWICE: &str = "emqtt_bench 0.6.2 counts a publish of QoS 0 twice; use what receivers or the broker count";
-/// A generator that is late and catches up stays below this.
-const TWICE_MIN: f64 = 1.7;
-/// Below this share of the plan the load is another one.
-const SHORT: f64 = 0.9;
-/// Counters of what flows; the others stand still when all clients are there.
-const FLOWS: [&str; 3] = ["pub", "pub_succ", "recv"];
-/// A counter without a line for longer stands still, s.
-const STILL_S_MIN: u64 = 10;
-const PAUSE_FACTOR: f64 = 5.0;
-const IRREGULAR_SHARE: f64 = 0.1;
 
 #[cfg(test)]
 mod tests {
@@ -375,15 +306,6 @@ mod tests {
 
     fn runs(log: &str) -> Vec<ConsoleRun> {
         console::parse(Path::new("log"), log.as_bytes()).value
-    }
-
-    fn codes(log: &str) -> Vec<&'static str> {
-        doubts(&runs(log)[0]).iter().map(|doubt| doubt.code).collect()
-    }
-
-    /// 60 s of a counter, from second 10 on.
-    fn steady(name: &str, per_s: u64) -> String {
-        (10..70).map(|at| format!("{at}s {name} total={} rate={per_s}.00/sec\n", (at - 9) * per_s)).collect()
     }
 
     #[test]
@@ -394,7 +316,6 @@ mod tests {
             rates(&runs(log)[0], "recv").iter().map(|point| (point.at_s, point.dt_s, point.per_s)).collect();
         assert_eq!(points, [(9, 1, 20.0), (11, 2, 20.0), (13, 1, 20.0)]);
         assert_eq!(rates(&runs(log)[0], "pub"), []);
-        assert!(codes(log).contains(&"total-fell"));
     }
 
     #[test]
@@ -409,19 +330,5 @@ mod tests {
         assert!((steady.per_s / 500.0 - 1.0).abs() < 1e-3, "{steady:?}");
         let (low, high) = steady.ci95.unwrap();
         assert!(low <= steady.per_s && steady.per_s <= high && high - low < 5.0, "{steady:?}");
-    }
-
-    #[test]
-    fn doubts_of_a_log() {
-        let call = |options: &str| format!("$ ./emqtt_bench pub {options}\n");
-        assert_eq!(codes(&(call("-c 10 -I 10 -q 0") + &steady("pub", 2_000))), ["pub-counted-twice"]);
-        assert_eq!(codes(&(call("-c 10 -I 10 -q 0") + &steady("pub", 1_000))), [""; 0]);
-        assert_eq!(codes(&(call("--count=10 -I10 -q 1") + &steady("pub", 300))), ["offered-less"]);
-        assert_eq!(codes(&steady("pub", 300)), ["pub-may-count-twice"]);
-        assert_eq!(codes(&("$ loadgen pub -c 10\n".to_owned() + &steady("pub", 300))), [""; 0]);
-        let fewer = "$ emqtt_bench sub -c 40 -t x\n5s connect_succ total=39 rate=8.00/sec\n".to_owned();
-        assert_eq!(codes(&(fewer.clone() + &steady("recv", 10))), ["clients-missing"]);
-        assert_eq!(codes(&(steady("recv", 10) + "99s sub total=1 rate=1.00/sec\n")), ["counter-stops"]);
-        assert_eq!(codes(&(steady("recv", 10) + "99s recv total=601 rate=1.00/sec\n")), ["pause"]);
     }
 }

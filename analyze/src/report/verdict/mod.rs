@@ -2,7 +2,9 @@
 //!
 //! First three sentences for those who read no further: what counts, what differs, what it costs. Then one per finding. The
 //! sentences are honest about counts: an interval needs three repeats, a load that both targets carried whole does not
-//! separate them, and a failed point is named instead of compared.
+//! separate them, and a failed point is named instead of compared. [`many`] has the sentences for more than two targets.
+
+mod many;
 
 use serde::Serialize;
 
@@ -37,7 +39,8 @@ impl VerdictLine {
 
 /// Three sentences: what counts, what differs, what a connection or a message costs (or what became of published claims).
 pub fn headline(figures: &Figures) -> Vec<VerdictLine> {
-    let mut lines = vec![validity(figures), difference(figures)];
+    let difference = if figures.targets.len() > 2 { many::difference(figures) } else { difference(figures) };
+    let mut lines = vec![validity(figures), difference];
     lines.push(claims(figures).or_else(|| cost(figures)).unwrap_or_else(|| {
         if figures.targets.len() != 2 {
             return cost_alone(figures);
@@ -70,6 +73,9 @@ pub fn lines(figures: &Figures) -> Vec<VerdictLine> {
         lines.extend(
             figures.steps_of(StepKind::Connections).filter(is_counted).last().map(|step| connections(figures, step)),
         );
+    }
+    if figures.targets.len() > 2 {
+        lines.extend(many::lines(figures));
     }
     lines.extend(steadiness(figures));
     lines.extend(failures(figures));
@@ -150,17 +156,10 @@ fn difference(figures: &Figures) -> VerdictLine {
         }
     }
     if figures.targets.len() != 2 {
-        let text = match figures.targets.len() {
-            1 => Text::pair(
-                "What differs: there is one target, and nothing to compare it with.",
-                "差异：只有一个被测对象，无可比较。",
-            ),
-            n => text!(
-                "What differs: {n} targets stand beside each other in the tables and charts; sentences of comparison are made for \
-                 two.",
-                "差异：{n} 个被测对象在图表中并列；比较的结论只在两个之间给出。"
-            ),
-        };
+        let text = Text::pair(
+            "What differs: there is one target, and nothing to compare it with.",
+            "差异：只有一个被测对象，无可比较。",
+        );
         return VerdictLine::new(text, "figures");
     }
     let all = rows.len();
