@@ -2,6 +2,8 @@
 //!
 //! A log may stand alone, or beside runs; it belongs to no point, so nothing is compared between logs here.
 
+use runlog::console::ConsoleRun;
+
 use super::{Finding, Looked, Moment, Proof, Severity};
 use crate::console::{Log, doubts};
 
@@ -19,7 +21,13 @@ pub(super) fn look(flaw: &str, logs: &[Log]) -> Looked {
         evidence: evidence(form, logs),
         consequence: form.consequence.to_owned(),
     };
-    Looked::new(logs.iter().map(|log| log.runs.len()).sum(), forms.into_iter().map(finding))
+    let shows = |run: &&ConsoleRun| match flaw {
+        "F8" => run.counters.contains_key("pub"),
+        // A log without a gap does not say that the host never froze.
+        "F19" => false,
+        _ => true,
+    };
+    Looked::new(logs.iter().flat_map(|log| &log.runs).filter(shows).count(), forms.into_iter().map(finding))
 }
 
 fn evidence(form: &Form, logs: &[Log]) -> Vec<Proof> {

@@ -427,7 +427,7 @@ pub fn broker_rows(point: &Point, series: &Series, is_plain: bool) -> Range<usiz
         Some(span) => series.intervals_between(span.begin_mono_ns, span.end_mono_ns),
         None => Some(0..series.intervals.len())
             .filter(|_| !is_plain)
-            .or_else(|| summary::loaded(series))
+            .or_else(|| summary::loaded_and_joined(series))
             .unwrap_or(0..series.intervals.len()),
     }
 }

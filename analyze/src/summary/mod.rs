@@ -155,12 +155,16 @@ pub fn plateau(run: &Run, series: &Series) -> Option<Range<usize>> {
     loaded(series)
 }
 
-/// The intervals of the steady part of the load, by packets in both directions, from when the clients have joined on; `None` when
-/// there is none.
+/// The intervals of the steady part of the load, by packets in both directions; `None` when there is none.
 pub fn loaded(series: &Series) -> Option<Range<usize>> {
     let (received, sent) = (series.rates(columns::RX_PACKETS)?, series.rates(columns::TX_PACKETS)?);
     let load: Vec<f64> = received.iter().zip(sent).map(|(rx, tx)| rx + tx).collect();
-    let rows = steady_load(&load, IDLE_PACKETS_PER_S)?;
+    steady_load(&load, IDLE_PACKETS_PER_S)
+}
+
+/// The same from when the clients have joined on.
+pub fn loaded_and_joined(series: &Series) -> Option<Range<usize>> {
+    let rows = loaded(series)?;
     let levels = series.levels(columns::TCP_ESTAB).unwrap_or_default();
     Some(joined(levels.get(rows.clone()).unwrap_or_default()) + rows.start..rows.end)
 }
