@@ -256,7 +256,7 @@ mod tests {
     #[test]
     fn clients_that_still_join_are_no_plateau() {
         let ramp = |held: usize| -> Vec<f64> {
-            (0..20).map(|at| 100.0 * at as f64).chain(std::iter::repeat_n(2_000.0, held)).collect()
+            (0..20).map(|at| 100.0 * f64::from(at)).chain(std::iter::repeat_n(2_000.0, held)).collect()
         };
         assert_eq!(joined(&ramp(40)), 20);
         assert_eq!(joined(&[ramp(40), vec![f64::NAN, 2_100.0, 900.0]].concat()), 20);
