@@ -20,7 +20,7 @@ use crate::plan::{
 use crate::resolve::Side;
 use crate::template::{Variables, fill};
 use crate::tools::Tools;
-use crate::typed::{Experiment, Scalar, Span, Step};
+use crate::typed::{Experiment, Load, Scalar, Span, Step};
 
 /// What the command line says about how to run an experiment.
 #[derive(Debug, Clone)]
@@ -167,6 +167,8 @@ pub(crate) struct Point<'a> {
     pub(crate) purpose: String,
     pub(crate) step: &'a Step,
     pub(crate) axes: Variables,
+    /// How many of the clients that the file asks for there are here: one, less or more.
+    pub(crate) share: f64,
 }
 
 fn points<'a>(
@@ -181,7 +183,7 @@ fn points<'a>(
     let mut points: Vec<Point<'a>> = Vec::new();
     for step in &experiment.steps {
         let at = || format!("{}: step {}", experiment.name, step.name);
-        let matrix = fitted(step, machine, scale, notes).with_context(at)?;
+        let (matrix, shares) = fitted(step, machine, scale, notes).with_context(at)?;
         // Two sizes that were lowered to the same one are one point.
         let lowered = matrix != step.matrix;
         for axes in combinations(&matrix) {
@@ -193,21 +195,27 @@ fn points<'a>(
             if same {
                 bail!("{}: two steps are called {name}; a name holds every axis of its matrix", experiment.name);
             }
-            points.push(Point { purpose: fill(&step.purpose, &axes).with_context(at)?, name, step, axes });
+            let clients = step.fits_files.as_ref().and_then(|axis| axes.get(axis));
+            let share = clients.and_then(|clients| shares.get(clients)).copied().unwrap_or(1.0);
+            points.push(Point { purpose: fill(&step.purpose, &axes).with_context(at)?, name, step, axes, share });
         }
     }
     Ok(points)
 }
 
-/// The matrix with the axis that counts clients scaled, and lowered to what a process may open.
+/// Axes and their values.
+type Matrix = BTreeMap<String, Vec<Scalar>>;
+
+/// The matrix with the axis that counts clients scaled, and lowered to what a process may open; and of each value of that axis,
+/// by what it was multiplied.
 fn fitted(
     step: &Step,
     machine: &Machine,
     scale: f64,
     notes: &mut Vec<String>,
-) -> Result<BTreeMap<String, Vec<Scalar>>> {
-    let mut matrix = step.matrix.clone();
-    let Some(axis) = &step.fits_files else { return Ok(matrix) };
+) -> Result<(Matrix, BTreeMap<String, f64>)> {
+    let (mut matrix, mut shares) = (step.matrix.clone(), BTreeMap::new());
+    let Some(axis) = &step.fits_files else { return Ok((matrix, shares)) };
     let Some(values) = matrix.get_mut(axis) else { bail!("fits_files = \"{axis}\" is no axis of its matrix") };
     if step.files_each == 0 {
         bail!("files_each = 0: each unit of {axis} needs a connection");
@@ -226,13 +234,14 @@ fn fitted(
             ));
         }
         *value = Scalar::Number(scaled.min(allowed));
+        shares.entry(value.to_string()).or_insert(scaled.min(allowed) as f64 / asked.max(1) as f64);
     }
     values.dedup();
-    Ok(matrix)
+    Ok((matrix, shares))
 }
 
 /// Every combination of one value per axis; the last axis turns fastest.
-fn combinations(matrix: &BTreeMap<String, Vec<Scalar>>) -> Vec<Variables> {
+fn combinations(matrix: &Matrix) -> Vec<Variables> {
     let mut all = vec![Variables::new()];
     for (axis, values) in matrix {
         all = all
@@ -389,12 +398,17 @@ impl Making<'_> {
     fn phases(&self) -> Vec<PlannedPhase> {
         let step = self.point.step;
         let scaled = |span: Span| self.scaled_ms(span).max(PHASE_MS_MIN);
-        let (ramp, measure) = (ms(step.ramp.0), scaled(step.measure));
+        // Fewer clients at the same rate are there sooner; the limit stays that of all of them.
+        let (full_ramp, measure) = (ms(step.ramp.0), scaled(step.measure));
+        let ramp = ((full_ramp as f64 * self.point.share).round() as u64).max(full_ramp.min(RAMP_MS_MIN));
+        // A shorter phase does not make a set amount of work less.
+        let longest =
+            if step.loads.iter().any(Load::has_set_amount) { measure.max(ms(step.measure.0)) } else { measure };
         let phase = |name, expected_ms, limit_ms| PlannedPhase { name, expected_ms, limit_ms };
         vec![
-            phase(Phase::Ramp, ramp, ramp * RAMP_LIMIT_FACTOR + RAMP_LIMIT_EXTRA_MS),
+            phase(Phase::Ramp, ramp, ramp.max(full_ramp) * RAMP_LIMIT_FACTOR + RAMP_LIMIT_EXTRA_MS),
             phase(Phase::Settle, scaled(step.settle), scaled(step.settle)),
-            phase(Phase::Measure, measure, measure * 2 + MEASURE_LIMIT_EXTRA_MS),
+            phase(Phase::Measure, measure, longest * 2 + MEASURE_LIMIT_EXTRA_MS),
             phase(Phase::Drain, scaled(step.drain), scaled(step.drain)),
         ]
     }
@@ -468,6 +482,9 @@ const SMOKE_LIMIT_MS: u64 = 20_000;
 const REPEATS_MAX: u32 = 100;
 const PHASE_MS_MIN: u64 = 100;
 
+/// What starting and connecting takes for a handful of clients, where the file allows that much.
+const RAMP_MS_MIN: u64 = 500;
+
 /// A ramp that takes this many times longer than expected, plus a flat allowance, has failed.
 const RAMP_LIMIT_FACTOR: u64 = 4;
 const RAMP_LIMIT_EXTRA_MS: u64 = 10_000;
@@ -530,14 +547,16 @@ mod tests {
         let step: Step = toml::from_str(text).expect("valid");
         let machine = Machine { files_max: 4_096, user: "u".into(), cpus: Vec::new() };
         let mut notes = Vec::new();
-        let matrix = fitted(&step, &machine, 1.0, &mut notes).expect("an axis of numbers");
+        let (matrix, shares) = fitted(&step, &machine, 1.0, &mut notes).expect("an axis of numbers");
         let allowed = machine.connections_max();
         assert_eq!(matrix["clients"], [Scalar::Number(1_000), Scalar::Number(allowed)]);
+        assert_eq!(shares[&allowed.to_string()], allowed as f64 / 5_000.0);
         assert_eq!(notes.len(), 2);
         assert!(notes[0].contains("instead of 5000") && notes[0].contains("4096 files"), "{}", notes[0]);
 
         notes.clear();
-        let matrix = fitted(&Step { files_each: 2, ..step }, &machine, 0.5, &mut notes).expect("an axis of numbers");
+        let (matrix, _) =
+            fitted(&Step { files_each: 2, ..step }, &machine, 0.5, &mut notes).expect("an axis of numbers");
         assert_eq!(matrix["clients"], [500, allowed / 2].map(Scalar::Number));
         assert_eq!(notes.len(), 5, "each step is said twice where it is scaled and lowered: {notes:?}");
     }

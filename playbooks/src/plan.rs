@@ -9,6 +9,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
+use nix::sys::signal::Signal;
 use serde::{Deserialize, Serialize};
 
 /// A whole experiment.
@@ -300,6 +301,33 @@ impl PlannedStep {
         STEP_OVERHEAD_MS + self.phases.iter().map(|phase| phase.expected_ms).sum::<u64>()
     }
 
+    /// What is done in the measure phase: milliseconds after its begin, what, to which process; in the order of time.
+    pub(crate) fn actions(&self) -> Vec<(u64, Action, &str)> {
+        let of = |process: &PlannedProcess| {
+            let pause = process.pause_ms.map(|[from, until]| [(from, Action::Pause), (until, Action::Resume)]);
+            let stop = process.stop_ms.map(|at| (at, Action::Stop));
+            pause.into_iter().flatten().chain(stop).collect::<Vec<_>>()
+        };
+        let all = self
+            .processes
+            .iter()
+            .flat_map(|process| of(process).into_iter().map(|(at_ms, action)| (at_ms, action, process.name.as_str())));
+        let mut all: Vec<_> = all.collect();
+        all.sort_unstable();
+        all
+    }
+
+    /// All parts of the load that is stopped first when the measure phase is over: of those that do not end before, the one that
+    /// was started last.
+    pub(crate) fn senders(&self) -> impl Iterator<Item = &PlannedProcess> {
+        let stopped = |process: &&PlannedProcess| {
+            process.kind != ProcessKind::Collector && !process.ends_by_itself && process.stop_ms.is_none()
+        };
+        let last = self.processes.iter().rfind(stopped).map(|process| process.load.as_str());
+        let of_last = move |process: &&PlannedProcess| stopped(process) && Some(process.load.as_str()) == last;
+        self.processes.iter().rev().filter(of_last)
+    }
+
     /// The phase of this name.
     pub(crate) fn phase(&self, name: Phase) -> &PlannedPhase {
         self.phases.iter().find(|phase| phase.name == name).expect("a plan has every phase")
@@ -313,3 +341,31 @@ impl PlannedStep {
 
 /// Starting and stopping a broker and the tools, as measured on two cores.
 const STEP_OVERHEAD_MS: u64 = 700;
+
+/// What is done to a load in the course of the measure phase.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Action {
+    Stop,
+    Pause,
+    Resume,
+}
+
+impl Action {
+    /// Name of its event.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Stop => "load-stopped",
+            Self::Pause => "load-paused",
+            Self::Resume => "load-resumed",
+        }
+    }
+
+    /// What the process is sent.
+    pub(crate) fn signal(self) -> Signal {
+        match self {
+            Self::Stop => Signal::SIGTERM,
+            Self::Pause => Signal::SIGSTOP,
+            Self::Resume => Signal::SIGCONT,
+        }
+    }
+}

@@ -145,6 +145,11 @@ impl Making<'_> {
             variables.insert("every_ms".into(), every_ms.to_string());
             variables.insert("count".into(), (measure_ms / every_ms).max(1).to_string());
         }
+        for (name, span) in &load.spans {
+            let span_ms = self.scaled_ms(*span).max(1);
+            variables.insert(format!("{name}_ms"), span_ms.to_string());
+            variables.insert(format!("{name}_s"), span_ms.div_ceil(1_000).to_string());
+        }
         let name = match part {
             Some(_) => format!("{}-{host}", load.name),
             None => load.name.clone(),

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::plan::{Phase, Plan, PlannedCheck, PlannedProcess, PlannedStep};
+use crate::plan::{Phase, Plan, PlannedCheck, PlannedPhase, PlannedProcess, PlannedStep, ProcessKind};
 
 /// The runbook in Markdown.
 pub(crate) fn markdown(plan: &Plan) -> String {
@@ -50,11 +50,25 @@ pub(crate) fn markdown(plan: &Plan) -> String {
         }
         let _ = writeln!(text, "It must deliver (each ends with 0):\n\n```sh\n{}\n```\n", checks(&step.smoke));
         for phase in &step.phases {
-            let _ = writeln!(text, "**{}**, {}:\n", phase.name.as_str(), lasts(phase.name, phase.expected_ms));
-            let starting = starting(step, phase.name);
-            let starting: Vec<String> = starting.map(|process| on(&process.host) + &command(step, process)).collect();
+            let starting = starting(step, phase.name).map(|process| on(&process.host) + &command(step, process));
+            let starting: Vec<String> = starting.collect();
+            let colon = if starting.is_empty() { "." } else { ":" };
+            let _ = writeln!(text, "**{}**, {}{colon}\n", phase.name.as_str(), lasts(phase.name, phase.expected_ms));
             if !starting.is_empty() {
                 let _ = writeln!(text, "```sh\n{}\n```\n", starting.join("\n"));
+            }
+            if phase.name == Phase::Measure {
+                for (at_ms, action, name) in step.actions() {
+                    let (at, signal) = (at_ms as f64 / 1e3, action.signal());
+                    let _ = writeln!(text, "{at} s after its begin, send {signal} to `{name}`.\n");
+                }
+                for process in step.processes.iter().filter(|process| process.ends_by_itself) {
+                    let _ = writeln!(text, "It lasts at least until `{}` has ended by itself.\n", process.name);
+                }
+            }
+            if phase.name == Phase::Drain && step.senders().next().is_some() {
+                let names: Vec<String> = step.senders().map(|process| format!("`{}`", process.name)).collect();
+                let _ = writeln!(text, "At its begin, stop {} with SIGTERM.\n", names.join(", "));
             }
         }
         let _ = writeln!(text, "Stop everything with SIGTERM, the last started first, the broker last.");
@@ -90,16 +104,53 @@ pub(crate) fn shell(plan: &Plan) -> String {
         let (host, port) = step.broker.address.rsplit_once(':').unwrap_or((&step.broker.address, "1883"));
         let _ = writeln!(text, "await_port {host} {port}\n{}", checks(&step.smoke));
         for phase in &step.phases {
+            let _ = writeln!(text, "echo {}", quoted(&format!("{}: {}", step.label(), phase.name.as_str())));
             for process in starting(step, phase.name) {
+                let pid = variable(&process.name);
                 let _ = writeln!(text, "UTC=$(date -u +%Y%m%dT%H%M%SZ)");
                 let _ = writeln!(text, "{} >{} 2>&1 &", command(step, process), quoted(&process.log));
-                let _ = writeln!(text, "{}=$!; started=\"$! $started\"; sleep 1", variable(&process.name));
+                let _ = writeln!(text, "{pid}=$!; started=\"$! $started\"");
+                if process.awaits_ready {
+                    let sign = if process.kind == ProcessKind::Collector { FIRST_SAMPLE } else { READY_EVENT };
+                    let dir = with_variables(&process.run_dir, &[]);
+                    let _ = writeln!(text, "await_ready \"${pid}\" {dir} {} {sign}", phase.limit_ms.div_ceil(1_000));
+                }
             }
-            let _ = writeln!(text, "sleep {}  # {}", phase.expected_ms as f64 / 1e3, phase.name.as_str());
+            match phase.name {
+                Phase::Ramp => {}
+                Phase::Measure => text.push_str(&measure(step, phase)),
+                Phase::Settle => text.push_str(&sleep(phase.expected_ms)),
+                Phase::Drain => {
+                    for process in step.senders() {
+                        let _ = writeln!(text, "stop \"${}\"", variable(&process.name));
+                    }
+                    text.push_str(&sleep(phase.expected_ms));
+                }
+            }
         }
         text.push_str("stop_all\n");
     }
     text
+}
+
+/// The measure phase: its time, what is done to loads in its course, and the end of those that end by themselves.
+fn measure(step: &PlannedStep, phase: &PlannedPhase) -> String {
+    let (mut text, mut passed_ms) = (String::new(), 0);
+    for (at_ms, action, name) in step.actions() {
+        text.push_str(&sleep(at_ms - passed_ms));
+        passed_ms = at_ms;
+        let signal = action.signal().as_str().trim_start_matches("SIG");
+        let _ = writeln!(text, "kill -{signal} \"${}\"", variable(name));
+    }
+    text.push_str(&sleep(phase.expected_ms.saturating_sub(passed_ms)));
+    for process in step.processes.iter().filter(|process| process.ends_by_itself) {
+        let _ = writeln!(text, "wait \"${}\" || echo \"{} ended with $?\" >&2", variable(&process.name), process.name);
+    }
+    text
+}
+
+fn sleep(ms: u64) -> String {
+    format!("sleep {}\n", ms as f64 / 1e3)
 }
 
 fn starting(step: &PlannedStep, phase: Phase) -> impl Iterator<Item = &PlannedProcess> {
@@ -158,10 +209,14 @@ pub(crate) fn quoted(word: &str) -> String {
 }
 
 const SHELL_HELPERS: &str = r#"started=""
-stop_all() {
-    for pid in $started; do kill "$pid" 2>/dev/null || true; wait "$pid" 2>/dev/null || true; done
-    started=""
+stop() {
+    kill "$1" 2>/dev/null || true
+    wait "$1" 2>/dev/null || true
+    left=""
+    for pid in $started; do [ "$pid" = "$1" ] || left="$left $pid"; done
+    started="$left"
 }
+stop_all() { for one in $started; do stop "$one"; done; }
 trap stop_all EXIT INT TERM
 await_port() {
     tries=0
@@ -171,7 +226,21 @@ await_port() {
         sleep 0.1
     done
 }
+# await_ready PID DIRECTORY SECONDS FILE PATTERN
+await_ready() {
+    tries=0
+    until grep -q "$5" "$2/$4" 2>/dev/null; do
+        tries=$((tries + 1))
+        kill -0 "$1" 2>/dev/null || { echo "it has ended, and was to write $2" >&2; exit 1; }
+        [ "$tries" -lt $(($3 * 10)) ] || { echo "not ready after $3 s: $2" >&2; exit 1; }
+        sleep 0.1
+    done
+}
 "#;
+
+/// File and pattern that show what [`crate::local::site::Watched`] looks for.
+const READY_EVENT: &str = r#"events.jsonl '"name":"ready"'"#;
+const FIRST_SAMPLE: &str = "raw.csv '^[0-9]'";
 
 #[cfg(test)]
 mod tests {

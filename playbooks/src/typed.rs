@@ -131,6 +131,10 @@ pub(crate) struct Load {
     /// Time between two actions; gives `{every_ms}`, and `{count}`: how many fit into the measure phase.
     #[serde(default)]
     pub(crate) every: Option<Span>,
+    /// Times that `--duration-scale` multiplies, for use in `args`: `name` gives `{name_ms}`, and `{name_s}` in whole seconds,
+    /// rounded up.
+    #[serde(default)]
+    pub(crate) spans: BTreeMap<String, Span>,
     /// Whether a collector watches this process too (the generator's own cost).
     #[serde(default)]
     pub(crate) collect: bool,
@@ -144,6 +148,13 @@ pub(crate) struct Load {
     #[serde(default)]
     pub(crate) pause: Option<Pause>,
     pub(crate) args: Vec<String>,
+}
+
+impl Load {
+    /// Whether it does as much in a short measure phase as in a long one.
+    pub(crate) fn has_set_amount(&self) -> bool {
+        self.ends == Ends::ByItself && self.every.is_none()
+    }
 }
 
 /// A time in the measure phase.

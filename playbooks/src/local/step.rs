@@ -5,7 +5,6 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use nix::sys::signal::Signal;
 use runlog::{Edge, Event, Run, clock, host};
 use serde_json::json;
 
@@ -15,7 +14,7 @@ use super::marks::Marks;
 use super::progress::Progress;
 use super::signals::Signals;
 use super::site::{Process, Site, Start, Watched};
-use crate::plan::{Phase, PlannedCheck, PlannedPhase, PlannedProcess, PlannedStep, ProcessKind};
+use crate::plan::{Action, Phase, PlannedCheck, PlannedPhase, PlannedProcess, PlannedStep, ProcessKind};
 
 /// Runs the step and returns the verdict of every gate. An error means that results cannot be kept any more.
 pub(super) fn run(
@@ -77,56 +76,9 @@ struct Started<'a> {
     may_end: bool,
 }
 
-/// What is done to a load in the course of the measure phase.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Action {
-    Stop,
-    Pause,
-    Resume,
-}
-
-impl Action {
-    /// Name of its event.
-    fn name(self) -> &'static str {
-        match self {
-            Self::Stop => "load-stopped",
-            Self::Pause => "load-paused",
-            Self::Resume => "load-resumed",
-        }
-    }
-
-    fn signal(self) -> Signal {
-        match self {
-            Self::Stop => Signal::SIGTERM,
-            Self::Pause => Signal::SIGSTOP,
-            Self::Resume => Signal::SIGCONT,
-        }
-    }
-}
-
-/// What is done in the measure phase: when, what, to which process; in the order of time.
-fn actions(step: &PlannedStep) -> Vec<(u64, Action, &str)> {
-    let of = |process: &PlannedProcess| {
-        let pause = process.pause_ms.map(|[from, until]| [(from, Action::Pause), (until, Action::Resume)]);
-        let stop = process.stop_ms.map(|at| (at, Action::Stop));
-        pause.into_iter().flatten().chain(stop).collect::<Vec<_>>()
-    };
-    let mut all: Vec<_> = step
-        .processes
-        .iter()
-        .flat_map(|process| of(process).into_iter().map(|(at, action)| (at, action, process.name.as_str())))
-        .collect();
-    all.sort_unstable();
-    all
-}
-
 impl Started<'_> {
     fn is_load(&self) -> bool {
         self.tool.as_ref().is_some_and(|(planned, _)| planned.kind != ProcessKind::Collector)
-    }
-
-    fn load(&self) -> &str {
-        self.tool.as_ref().map_or("", |(planned, _)| &planned.load)
     }
 
     fn ends_by_itself(&self) -> bool {
@@ -328,7 +280,7 @@ impl<'a> Running<'a> {
     fn measure(&mut self, marks: &mut Marks) -> Result<Result<(), Early>> {
         let (step, begin) = (self.step, Instant::now());
         let phase = step.phase(Phase::Measure);
-        for (at_ms, action, name) in actions(step) {
+        for (at_ms, action, name) in step.actions() {
             let left = Duration::from_millis(at_ms).saturating_sub(begin.elapsed());
             if let Err(early) = self.wait(left, |_| false) {
                 return Ok(Err(early));
@@ -361,14 +313,12 @@ impl<'a> Running<'a> {
         Err(Some(Gate::failed("finish", &late.unwrap_or_default(), reason)))
     }
 
-    /// Stops the sender (the load that was started last, all parts of it), lets arrive what is under way, then stops the others.
+    /// Stops the sender, lets arrive what is under way, then stops the others.
     fn drain(&mut self) -> Result<(), Early> {
-        if let Some(last) = self.children.iter().rposition(Started::is_load) {
-            let load = self.children[last].load().to_owned();
-            for index in (0..=last).rev() {
-                if self.children[index].is_load() && self.children[index].load() == load {
-                    self.stop(index);
-                }
+        let senders: Vec<&str> = self.step.senders().map(|process| process.name.as_str()).collect();
+        for index in (0..self.children.len()).rev() {
+            if senders.contains(&self.children[index].name.as_str()) {
+                self.stop(index);
             }
         }
         self.pass(Phase::Drain)?;

@@ -168,3 +168,67 @@ fn reader_of_the_output_may_go() {
         assert!(output.stderr.is_empty(), "{}", said(&output));
     }
 }
+
+fn planned(args: &[&str]) -> Value {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    json(&output(folder.path(), &[&["plan", "--targets", "ours"], args].concat()))
+}
+
+fn argument<'a>(process: &'a Value, flag: &str) -> &'a str {
+    let argv = process["argv"].as_array().expect("a command");
+    let at = argv.iter().position(|word| word == flag).unwrap_or_else(|| panic!("{flag} in {process}"));
+    argv[at + 1].as_str().expect("text")
+}
+
+#[test]
+fn the_runbook_says_what_is_done_in_the_course_of_a_phase() {
+    let print = |name: &str, format: &str| {
+        let output = output(Path::new("."), &["plan", name, "--targets", "ours", "--repeats", "1", "--format", format]);
+        assert!(output.status.success(), "{}", said(&output));
+        String::from_utf8(output.stdout).expect("text")
+    };
+    let (md, sh) = (print("robustness", "md"), print("robustness", "sh"));
+    for (asked, done) in [
+        ("10 s after its begin, send SIGTERM to `victims`.", "sleep 10\nkill -TERM \"$PID_victims\"\nsleep 30\n"),
+        (
+            "30 s after its begin, send SIGCONT to `slow`.",
+            "kill -STOP \"$PID_slow\"\nsleep 20\nkill -CONT \"$PID_slow\"\n",
+        ),
+        ("until `probe` has ended by itself.", "wait \"$PID_probe\" ||"),
+        ("stop `pub` with SIGTERM.", "stop \"$PID_pub\"\nsleep 5\nstop_all\n"),
+    ] {
+        assert!(md.contains(asked), "{asked} in\n{md}");
+        assert!(sh.contains(done), "{done} in\n{sh}");
+    }
+    let work = print("mqttx-bench", "sh");
+    assert!(work.contains("sleep 30\nwait \"$PID_pub\""), "the work is waited for:\n{work}");
+}
+
+#[test]
+fn a_set_amount_of_work_has_the_time_of_a_full_phase_in_a_short_one() {
+    let limits = |args: &[&str]| -> Vec<u64> {
+        let plan = planned(args);
+        steps(&plan).iter().map(|step| step["phases"][2]["limit_ms"].as_u64().expect("a number")).collect()
+    };
+    assert_eq!(limits(&["mqttx-bench", "--duration-scale", "0.1"]), limits(&["mqttx-bench"]));
+    assert!(limits(&["mqttx-bench", "--duration-scale", "2"]) > limits(&["mqttx-bench"]));
+    assert!(limits(&["latency", "--duration-scale", "0.1"]) < limits(&["latency"]), "its number of probes is scaled");
+}
+
+#[test]
+fn what_happens_in_a_phase_is_scaled_with_it() {
+    let in_phase = |plan: &Value, step: &str, load: &str, flag: &str| {
+        let step = steps(plan).iter().find(|planned| text(planned, "step").starts_with(step)).expect("planned").clone();
+        let processes = step["processes"].as_array().expect("processes").clone();
+        let process = processes.iter().find(|process| text(process, "name") == load).expect("a load");
+        (argument(process, flag).to_owned(), process["stop_ms"].clone(), step["phases"][2]["expected_ms"].clone())
+    };
+    let storm = |args: &[&str]| in_phase(&planned(args), "storm-clean", "stormy", "--storm").0;
+    assert_eq!(storm(&["reconnect-storm"]), "15000ms");
+    assert_eq!(storm(&["reconnect-storm", "--duration-scale", "0.1"]), "1500ms");
+    let silent = |args: &[&str]| in_phase(&planned(args), "crash-silent", "victims", "-k");
+    let full = ("10".to_owned(), Value::from(10_000), Value::from(60_000));
+    assert_eq!(silent(&["robustness"]), full);
+    let short = ("2".to_owned(), Value::from(1_500), Value::from(9_000));
+    assert_eq!(silent(&["robustness", "--duration-scale", "0.15"]), short, "seconds of keep alive are rounded up");
+}

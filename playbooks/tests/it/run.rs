@@ -2,6 +2,7 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
+use std::process::Command;
 
 use runlog::{Edge, EventKind, Summary, discover};
 use serde_json::Value;
@@ -259,7 +260,7 @@ fn vernemq_reads_our_configuration_where_it_looks_for_its_own() {
             echo 'accept_eula = yes' >/etc/vernemq/vernemq.conf
             exec "$@"
         "#;
-        let mut command = std::process::Command::new("unshare");
+        let mut command = Command::new("unshare");
         command.args(["--mount", "sh", "-c", installed, "sh", env!("CARGO_BIN_EXE_playbook")]);
         command.args(["run", "--no-build", "--no-report", "small.toml", "--targets", target]).env("PATH", path);
         let output = command.current_dir(folder.path()).output().expect("unshare starts");
@@ -278,7 +279,7 @@ fn a_broker_that_runs_already_is_measured_and_left_alone() {
     let config = folder.path().join("mosquitto.conf");
     std::fs::write(&config, format!("listener {port} 127.0.0.1\nallow_anonymous true\n")).expect("written");
     let program = if Path::new("/usr/sbin/mosquitto").exists() { "/usr/sbin/mosquitto" } else { "mosquitto" };
-    let mut broker = std::process::Command::new(program)
+    let mut broker = Command::new(program)
         .arg("-c")
         .arg(&config)
         .stderr(std::process::Stdio::null())
@@ -302,4 +303,32 @@ fn a_broker_that_runs_already_is_measured_and_left_alone() {
     let runs = discover(&[experiment]).expect("readable");
     let of_broker = runs.iter().filter_map(|run| run.meta.as_ref()?.process.as_ref());
     assert!(of_broker.into_iter().any(|process| process.pid == broker.id()), "the collector found its process");
+}
+
+/// What `playbook plan --format sh` prints, followed to the end by a shell: every tool is ready when it should be, ends when it
+/// should, and leaves a run that its own summary calls good.
+#[test]
+fn the_script_does_by_itself_what_the_runner_does() {
+    let _turn = turn();
+    let folder = folder_with(["ours", "mosquitto"], TRAFFIC);
+    let planned = output(folder.path(), &["plan", "small.toml", "--format", "sh", "--duration-scale", "0.2"]);
+    assert!(planned.status.success(), "{}", said(&planned));
+    std::fs::write(folder.path().join("small.sh"), &planned.stdout).expect("written");
+    let followed = Command::new("sh").arg("small.sh").current_dir(folder.path()).output().expect("there is a shell");
+    assert!(followed.status.success(), "{}", said(&followed));
+    assert!(!said(&followed).contains("ended with"), "a probe failed: {}", said(&followed));
+
+    let runs = discover(&[experiment_dir(folder.path())]).expect("readable");
+    assert_eq!(runs.len(), 2 * 2 * 5, "a collector for broker and publisher, three loads, in each of four steps");
+    for run in &runs {
+        match run.summary().expect("a whole summary").expect("a summary") {
+            Summary::Load(load) => {
+                assert!(load.ok, "{}: {:?}", run.path.display(), load.failures);
+                assert!(load.receive.is_none_or(|receive| receive.delivered > 0 && receive.lost == 0));
+            }
+            Summary::Probe(probe) => assert!(probe.received == probe.sent && probe.sent > 0, "{probe:?}"),
+            Summary::Collect(collect) => assert!(collect.ticks > 0, "{collect:?}"),
+            Summary::Other(other) => panic!("{}: {other}", run.path.display()),
+        }
+    }
 }
