@@ -120,7 +120,7 @@ const FORMS: [Form; 9] = [
         flaw: "F8",
         code: "console-counts-doubtful",
         severity: Severity::Medium,
-        doubts: &["pub-counted-twice", "pub-may-count-twice", "total-fell"],
+        doubts: &["pub-counted-twice", "total-fell"],
         title: "A console log counts otherwise than messages were sent",
         consequence: "Rates of that counter are not those of messages; take what receivers or the broker count.",
     },

@@ -406,7 +406,9 @@ fn exit_codes_and_rubbish() {
     let json: serde_json::Value = serde_json::from_str(&stdout(&audit(&["--format", "json"]))).unwrap();
     assert_eq!(json["findings"][0]["flaw"], "F7");
     let csv = stdout(&audit(&["--format", "csv"]));
-    assert!(csv.starts_with("flaw,code,severity,title,file,run_s,utc,evidence,consequence,line\nF7,bytes-only,medium,"));
+    assert!(
+        csv.starts_with("flaw,code,severity,title,file,run_s,utc,evidence,consequence,line\nF7,bytes-only,medium,")
+    );
     let missing = audit(&["--against", "/nowhere/claims.toml"]);
     assert!(!missing.status.success() && stderr(&missing).contains("cannot read /nowhere/claims.toml"));
 
