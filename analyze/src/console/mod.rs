@@ -129,7 +129,7 @@ pub fn logs(places: &[PathBuf]) -> Result<(Vec<Log>, Vec<Warning>)> {
     let (mut logs, mut warnings, mut files) = (Vec::new(), Vec::new(), Vec::new());
     for place in places {
         match place.is_dir() {
-            true => files.extend(console::find(place)?.into_iter().filter(|path| !is_of_playbook(path))),
+            true => files.extend(console::find(place)?.into_iter().filter(|path| !console::is_of_playbook(path))),
             false => files.push(place.clone()),
         }
     }
@@ -144,11 +144,6 @@ pub fn logs(places: &[PathBuf]) -> Result<(Vec<Log>, Vec<Warning>)> {
         }
     }
     Ok((logs, warnings))
-}
-
-/// Whether a log lies in `logs/` beside the events of a playbook.
-fn is_of_playbook(log: &Path) -> bool {
-    log.parent().and_then(Path::parent).is_some_and(|home| home.join("events.jsonl").is_file())
 }
 
 /// Reads logs and sums their runs up; `counters` names those that are wanted, all when empty.

@@ -90,6 +90,11 @@ pub fn find(directory: &Path) -> Result<Vec<PathBuf>> {
     Ok(files)
 }
 
+/// Whether a log lies in a folder beside the events of a playbook, which keeps there what its tools said on their terminals.
+pub fn is_of_playbook(log: &Path) -> bool {
+    log.parent().and_then(Path::parent).is_some_and(|home| home.join(write::EVENTS).is_file())
+}
+
 /// Reads a log.
 ///
 /// # Errors
