@@ -11,8 +11,10 @@ use anyhow::{Context, Result, bail};
 use hdrhistogram::Histogram;
 use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
-use mqtt_wire::packet::{PublishHeader, SubscribeFiltersBuf};
-use mqtt_wire::{Connect, Frame, PacketType, Properties, QoS, Subscribe, SubscribeOptions, TopicFilter, Version};
+use mqtt_wire::packet::{PublishHeader, SubscribeFiltersBuf, UnsubscribeFiltersBuf};
+use mqtt_wire::{
+    Connect, Frame, PacketType, Properties, QoS, Subscribe, SubscribeOptions, TopicFilter, Unsubscribe, Version,
+};
 
 /// The clients and what they have seen.
 pub(crate) struct Driver {
@@ -40,6 +42,7 @@ pub(crate) struct Seen {
     pub(crate) connect_ns: Histogram<u64>,
     connacks: u64,
     subacks: u64,
+    unsubacks: u64,
     /// Connections that the broker closed.
     pub(crate) closed: u64,
 }
@@ -160,6 +163,17 @@ impl Driver {
         let before = self.seen.subacks;
         self.flush(number);
         self.wait_for(|seen| seen.subacks > before, "SUBACK")
+    }
+
+    /// Unsubscribes a client and waits for UNSUBACK.
+    pub(crate) fn unsubscribe(&mut self, number: usize, filter: &str) -> Result<()> {
+        let mut filters = UnsubscribeFiltersBuf::new();
+        filters.push(TopicFilter::new(filter)?)?;
+        let unsubscribe = Unsubscribe { packet_id: 1, properties: Properties::EMPTY, filters: filters.as_filters() };
+        unsubscribe.encode(Version::V311, &mut self.clients[number].output)?;
+        let before = self.seen.unsubacks;
+        self.flush(number);
+        self.wait_for(|seen| seen.unsubacks > before, "UNSUBACK")
     }
 
     /// From now on the client reads nothing.
@@ -317,6 +331,7 @@ impl Driver {
                 self.seen.connect_ns.saturating_record(now_ns - client.started_ns);
             }
             Ok(PacketType::SubAck) => self.seen.subacks += 1,
+            Ok(PacketType::UnsubAck) => self.seen.unsubacks += 1,
             Ok(PacketType::Publish) => {
                 let topic_len = usize::from(u16::from_be_bytes([frame.body[0], frame.body[1]]));
                 let rest = &frame.body[2 + topic_len..];
@@ -343,7 +358,7 @@ impl Seen {
     fn new() -> Self {
         let histogram = || Histogram::new_with_bounds(1, 600_000_000_000, 3).expect("bounds in order");
         let (latency_ns, connect_ns) = (histogram(), histogram());
-        Self { sent: 0, received: 0, latency_ns, connect_ns, connacks: 0, subacks: 0, closed: 0 }
+        Self { sent: 0, received: 0, latency_ns, connect_ns, connacks: 0, subacks: 0, unsubacks: 0, closed: 0 }
     }
 
     /// Forgets everything but the connections.

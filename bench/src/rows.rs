@@ -49,6 +49,7 @@ enum Work {
     Vanish(bool),
     AmongIdle,
     Storm,
+    Group,
     Index,
     Load(LoadWork),
 }
@@ -188,6 +189,12 @@ pub(crate) const ROWS: &[Row] = &[
         work: Work::Storm,
     },
     Row {
+        name: "group",
+        title: "10,000 members join one shared subscription one after another, then leave it",
+        goals: &[goal("last_join_of_first", Bound::AtMost(1.5)), goal("first_leave_of_last", Bound::AtMost(1.5))],
+        work: Work::Group,
+    },
+    Row {
         name: "index",
         title: "a million wildcard filters, topics that match ten of them",
         goals: &[goal("lookup_us", Bound::AtMost(2.0)), goal("bytes_beyond_text", Bound::AtMost(100.0))],
@@ -233,9 +240,10 @@ impl Row {
             // Of several kinds of our broker none is loaded: once is enough.
             Work::Load(work) => work.applies_to(target),
             // The floor has no QoS 2, no keep-alive and no bound on what waits for a slow consumer.
-            Work::Flow(Flow { qos: QoS::ExactlyOnce, .. }) | Work::SlowConsumer(_) | Work::Vanish(true) => {
-                *target != Target::Floor
-            }
+            Work::Flow(Flow { qos: QoS::ExactlyOnce, .. })
+            | Work::SlowConsumer(_)
+            | Work::Vanish(true)
+            | Work::Group => *target != Target::Floor,
             _ => true,
         }
     }
@@ -266,6 +274,7 @@ impl Row {
             Work::Vanish(silent) => vanish(target, &broker, silent, setting)?,
             Work::AmongIdle => among_idle(&broker, setting.seconds)?,
             Work::Storm => storm(&broker)?,
+            Work::Group => group(&broker)?,
             Work::Index | Work::Load(_) => unreachable!("done above"),
         };
         let log = broker.stop()?;
@@ -495,6 +504,34 @@ fn storm(broker: &Running) -> Result<Figures> {
     driver.connect_paced(10_000, 4_000.0)?;
     let connect_us = |percentile| driver.seen.connect_ns.value_at_percentile(percentile) as f64 / 1e3;
     Ok(vec![("connack_p50_us", connect_us(50.0)), ("connack_p99_us", connect_us(99.0))])
+}
+
+/// Processor time of joining and leaving while the group is small, and while it is large.
+fn group(broker: &Running) -> Result<Figures> {
+    const MEMBERS: usize = 10_000;
+    const FILTER: &str = "$share/bench/bench/group";
+    let mut driver = Driver::new(broker.address, 8)?;
+    let members: Vec<usize> = driver.connect_all(MEMBERS, 0)?.collect();
+    let mut of_tenths = |step: fn(&mut Driver, usize) -> Result<()>| -> Result<(f64, f64)> {
+        let (mut first_us, mut last_us) = (0.0, 0.0);
+        for tenth in members.chunks(MEMBERS / 10) {
+            let before_ns = broker.cpu_ns()?;
+            tenth.iter().try_for_each(|&member| step(&mut driver, member))?;
+            last_us = (broker.cpu_ns()? - before_ns) as f64 / 1e3 / tenth.len() as f64;
+            first_us = if first_us == 0.0 { last_us } else { first_us };
+        }
+        Ok((first_us, last_us))
+    };
+    let (first_join, last_join) = of_tenths(|driver, member| driver.subscribe(member, FILTER, QoS::AtMostOnce))?;
+    let (first_leave, last_leave) = of_tenths(|driver, member| driver.unsubscribe(member, FILTER))?;
+    Ok(vec![
+        ("first_join_us", first_join),
+        ("last_join_us", last_join),
+        ("last_join_of_first", last_join / first_join),
+        ("first_leave_us", first_leave),
+        ("last_leave_us", last_leave),
+        ("first_leave_of_last", first_leave / last_leave),
+    ])
 }
 
 /// A million filters of which nine are broad and match every topic that is asked, in random order. Memory is what the

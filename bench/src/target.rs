@@ -1,7 +1,7 @@
 //! A broker process under measurement: started afresh, asked what it has used, stopped.
 
 use std::fmt;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::str::FromStr;
@@ -31,18 +31,26 @@ pub(crate) struct Running {
     folder: TempDir,
 }
 
-const START_PATIENCE: Duration = Duration::from_secs(20);
+const START_PATIENCE: Duration = Duration::from_secs(60);
+/// How often a start is tried.
+const STARTS: usize = 3;
 const STDERR: &str = "stderr";
 const REPORT: &str = "report: ";
 
 impl Target {
-    /// Starts it on a free port and waits until it accepts.
+    /// Starts it on a free port and waits until it listens there.
     pub(crate) fn start(&self, broker: &Path) -> Result<Running> {
         self.start_under(&[], broker)
     }
 
     /// The same under another program, such as valgrind with its options.
     pub(crate) fn start_under(&self, wrapper: &[String], broker: &Path) -> Result<Running> {
+        // Between our choice of a port and its listening, another program may take the port.
+        let first = (1..STARTS).find_map(|_| self.start_once(wrapper, broker).ok());
+        first.map_or_else(|| self.start_once(wrapper, broker), Ok)
+    }
+
+    fn start_once(&self, wrapper: &[String], broker: &Path) -> Result<Running> {
         let address = free_address()?;
         let folder = tempfile::tempdir().context("cannot make a temporary folder")?;
         let mut command = self.command(broker, address, folder.path())?;
@@ -56,12 +64,13 @@ impl Target {
         let child = command.spawn().with_context(|| format!("cannot start {self} (is it installed?)"))?;
         let mut running = Running { child, address, folder };
         let started = Instant::now();
-        while TcpStream::connect(address).is_err() {
+        // Another program may have taken the port meanwhile, and would accept as well.
+        while !listens(running.child.id(), address.port()) {
             if let Some(status) = running.child.try_wait()? {
                 bail!("{self} ended at its start ({status}): {}", running.log());
             }
             if started.elapsed() > START_PATIENCE {
-                bail!("{self} does not accept connections on {address}: {}", running.log());
+                bail!("{self} does not listen on {address}: {}", running.log());
             }
             std::thread::sleep(Duration::from_millis(20));
         }
@@ -191,6 +200,24 @@ pub(crate) fn counter(log: &str, name: &str) -> Option<f64> {
     line.split(' ').find_map(|word| word.strip_prefix(name)?.strip_prefix('=')?.parse().ok())
 }
 
+/// Whether a process has a listening IPv4 socket on this port.
+fn listens(process: u32, port: u16) -> bool {
+    let sockets = std::fs::read_to_string("/proc/net/tcp").unwrap_or_default();
+    let names: Vec<String> = sockets.lines().filter_map(|line| listener_on(line, port)).collect();
+    let files = std::fs::read_dir(format!("/proc/{process}/fd")).into_iter().flatten().flatten();
+    let mut links = files.filter_map(|file| std::fs::read_link(file.path()).ok());
+    links.any(|link| names.iter().any(|name| link.as_os_str() == name.as_str()))
+}
+
+/// The name, among a process's files, of the listening socket that a line of `/proc/net/tcp` tells of, if it is on this port.
+fn listener_on(line: &str, port: u16) -> Option<String> {
+    const LISTEN: &str = "0A";
+    let fields: Vec<&str> = line.split_whitespace().collect();
+    let (local, state, inode) = (fields.get(1)?, fields.get(3)?, fields.get(9)?);
+    let (_, hex) = local.rsplit_once(':')?;
+    (*state == LISTEN && u16::from_str_radix(hex, 16) == Ok(port)).then(|| format!("socket:[{inode}]"))
+}
+
 fn free_address() -> Result<SocketAddr> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("no free port on 127.0.0.1")?;
     listener.local_addr().context("cannot read the address of a listener")
@@ -239,6 +266,19 @@ mod tests {
         assert_eq!(counter(log, "dropped_slow_qos0"), Some(3.0));
         assert_eq!(counter(log, "dropped_slow"), None);
         assert_eq!(counter("nothing", "received"), None);
+    }
+
+    #[test]
+    fn a_listener_is_told_from_that_of_another_process() {
+        let this = std::process::id();
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let mut other = Command::new("sleep").arg("600").spawn().unwrap();
+        assert!(listens(this, port) && !listens(other.id(), port));
+        other.kill().unwrap();
+        other.wait().unwrap();
+        drop(listener);
+        assert!(!listens(this, port));
     }
 
     #[test]
