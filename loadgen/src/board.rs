@@ -143,8 +143,12 @@ tally! {
     duplicated
     /// Overtaken by a later message of their sender.
     out_of_order
-    /// Payloads that are not what any of our senders writes.
-    unverifiable
+    /// Payloads that carry a stamp and are whole, every byte of them checked.
+    verified
+    /// Payloads that one of our senders wrote and that were changed on their way.
+    damaged
+    /// Payloads as long as a stamp that tell of none of our senders.
+    unrecognised
     /// Payloads too short for a stamp.
     unstamped
     /// Retained messages: of another time, not part of the run.
@@ -173,7 +177,7 @@ impl Tally {
     /// The same less the messages of an earlier moment; what concerns connections, and what is a gauge, stays.
     pub(crate) fn without_messages_of(&self, earlier: &Self) -> Self {
         let mut rest = *self;
-        let counters: [fn(&mut Self) -> &mut u64; 17] = [
+        let counters: [fn(&mut Self) -> &mut u64; 19] = [
             |tally| &mut tally.offered,
             |tally| &mut tally.attempted,
             |tally| &mut tally.written,
@@ -188,7 +192,9 @@ impl Tally {
             |tally| &mut tally.expired,
             |tally| &mut tally.duplicated,
             |tally| &mut tally.out_of_order,
-            |tally| &mut tally.unverifiable,
+            |tally| &mut tally.verified,
+            |tally| &mut tally.damaged,
+            |tally| &mut tally.unrecognised,
             |tally| &mut tally.unstamped,
             |tally| &mut tally.retained,
         ];
@@ -201,18 +207,26 @@ impl Tally {
         rest
     }
 
-    /// Damaged payloads. Payloads that cannot be verified are damaged ones of ours when ours arrive at all, and
-    /// otherwise those of a publisher that is not ours.
+    /// Damaged payloads: those that are recognised as ours, and, when whole ones of ours arrive at all, those that are not.
     pub(crate) fn corrupted(&self) -> u64 {
-        if self.delivered > 0 { self.unverifiable } else { 0 }
+        self.damaged + if self.verified > 0 { self.unrecognised } else { 0 }
+    }
+
+    /// Payloads with nothing in them that could be verified: without a stamp, of another time, or another publisher's.
+    pub(crate) fn foreign(&self) -> u64 {
+        self.unstamped + self.retained + self.damaged + self.unrecognised - self.corrupted()
     }
 }
 
 /// Distributions, in nanoseconds; each is made when its first value comes.
 #[derive(Debug, Default)]
 pub(crate) struct Series {
+    /// From the begin of the TCP connect to when the connection is established.
+    pub(crate) established: Distribution,
     /// From the begin of the TCP connect to the CONNACK.
     pub(crate) connack: Distribution,
+    /// From SUBSCRIBE to SUBACK.
+    pub(crate) suback: Distribution,
     /// From due time to send.
     pub(crate) send_lag: Distribution,
     /// The same for messages whose client was free to send: what the generator itself adds.
@@ -228,7 +242,7 @@ pub(crate) struct Series {
 impl Series {
     /// Adds the values of another.
     pub(crate) fn add(&mut self, other: &Self) {
-        self.connack.add(&other.connack);
+        self.add_connecting(other);
         self.send_lag.add(&other.send_lag);
         self.own_lag.add(&other.own_lag);
         self.ack.add(&other.ack);
@@ -236,10 +250,19 @@ impl Series {
         self.uncorrected.add(&other.uncorrected);
     }
 
+    /// Adds those values of another that are about connections.
+    pub(crate) fn add_connecting(&mut self, other: &Self) {
+        self.established.add(&other.established);
+        self.connack.add(&other.connack);
+        self.suback.add(&other.suback);
+    }
+
     /// Those that the latency log keeps, with the tags that they have there.
-    pub(crate) fn logged(&self) -> [(&'static str, &Distribution); 5] {
+    pub(crate) fn logged(&self) -> [(&'static str, &Distribution); 7] {
         [
+            ("established", &self.established),
             (hlog::CONNACK, &self.connack),
+            ("suback", &self.suback),
             (hlog::SEND_LAG, &self.send_lag),
             ("ack", &self.ack),
             (hlog::CORRECTED, &self.latency),

@@ -25,7 +25,7 @@ pub(crate) struct Client {
     pub(crate) sent_at_ms: u32,
     /// The deadline that counts, on the same clock: the wheel may hold older ones of earlier connections.
     pub(crate) wake_at_ms: u32,
-    /// Until the client is ready: when its connect began. Then: since when it is ready.
+    /// Until CONNACK: when the connect began. Until SUBACK: when SUBSCRIBE was sent. Then: since when the client is ready.
     pub(crate) since_ns: u64,
     /// Bytes of this connection that have been dealt with.
     pub(crate) received_bytes: u64,

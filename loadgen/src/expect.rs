@@ -189,6 +189,8 @@ figures! {
     "expired" Count |s| Some(s.receive.as_ref()?.expired as f64);
     "duplicated" Count |s| Some(s.receive.as_ref()?.duplicated as f64);
     "out_of_order" Count |s| Some(s.receive.as_ref()?.out_of_order as f64);
+    "verified" Count |s| Some(s.receive.as_ref()?.verified as f64);
+    "foreign" Count |s| Some(s.receive.as_ref()?.foreign as f64);
     "corrupted" Count |s| Some(s.receive.as_ref()?.corrupted as f64);
     "delivered" Count |s| Some(s.receive.as_ref()?.delivered as f64);
     "offered" Count |s| Some(s.publish.as_ref()?.offered as f64);
@@ -211,9 +213,15 @@ figures! {
     "max" Time |s| latency(s)?.max;
     "mean" Time |s| latency(s)?.mean;
     "lag" Time |s| s.publish.as_ref()?.send_lag_us.p99;
+    "established_p50" Time |s| s.connect.established_us.p50;
+    "established_p99" Time |s| s.connect.established_us.p99;
+    "established_max" Time |s| s.connect.established_us.max;
     "connack_p50" Time |s| s.connect.connack_us.p50;
     "connack_p99" Time |s| s.connect.connack_us.p99;
     "connack_max" Time |s| s.connect.connack_us.max;
+    "suback_p50" Time |s| s.connect.suback_us.p50;
+    "suback_p99" Time |s| s.connect.suback_us.p99;
+    "suback_max" Time |s| s.connect.suback_us.max;
 }
 
 #[cfg(test)]

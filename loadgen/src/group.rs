@@ -190,14 +190,15 @@ impl Group {
     /// worker, so that a message is in both or in neither.
     pub(crate) fn forget_messages(&mut self) {
         let mut warm = Tally::default();
-        let mut connack = std::mem::take(&mut self.series.connack);
+        let mut series = Series::default();
+        series.add_connecting(&self.series);
         for board in &self.boards {
             let mut board = board.lock().unwrap_or_else(PoisonError::into_inner);
             warm.add(&board.tally);
-            connack.add(&std::mem::take(&mut board.series).connack);
+            series.add_connecting(&std::mem::take(&mut board.series));
         }
         (self.tally, self.warm) = (warm, warm);
-        self.series = Series { connack, ..Series::default() };
+        self.series = series;
         self.unrecorded = Series::default();
     }
 

@@ -172,7 +172,9 @@ impl Outcome<'_> {
                 failed: tally.connect_fail,
                 by_reason: self.connect_failures.clone(),
                 rate_per_s: if settled_s > 0.0 { tally.connect_succ as f64 / settled_s } else { 0.0 },
+                established_us: percentiles(&self.series.established),
                 connack_us: percentiles(&self.series.connack),
+                suback_us: percentiles(&self.series.suback),
                 duration_s: settled_s,
                 tls_handshakes: tally.tls_handshakes,
                 tls_resumed: tally.tls_resumed,
@@ -239,14 +241,15 @@ impl Outcome<'_> {
 
     fn receive(&self) -> ReceiveSummary {
         let tally = &self.counted;
-        let foreign = tally.unstamped + tally.retained + tally.unverifiable - tally.corrupted();
         ReceiveSummary {
-            delivered: tally.delivered + foreign,
+            delivered: tally.delivered + tally.foreign(),
             bytes: tally.received_bytes,
             lost: tally.lost,
             expired: tally.expired,
             duplicated: tally.duplicated,
             out_of_order: tally.out_of_order,
+            verified: tally.verified,
+            foreign: tally.foreign(),
             corrupted: tally.corrupted(),
             latency_us: percentiles(&self.series.latency),
             uncorrected_latency_us: percentiles(&self.series.uncorrected),
@@ -372,6 +375,9 @@ fn figures(summary: &LoadSummary) -> Vec<String> {
             connect.churned, connect.reconnected, connect.retried
         ));
     }
+    if connect.suback_us.count > 0 {
+        lines.push(format!("subscribe SUBACK {}", curve(&connect.suback_us)));
+    }
     if let Some(publish) = &summary.publish {
         lines.push(format!(
             "publish   offered {}, attempted {}, written {}, acknowledged {}; send lag {}",
@@ -384,14 +390,17 @@ fn figures(summary: &LoadSummary) -> Vec<String> {
     }
     if let Some(receive) = &summary.receive {
         lines.push(format!(
-            "receive   delivered {}, lost {}, expired {}, duplicated {}, out of order {}, corrupted {}; latency {}",
+            "receive   delivered {}, lost {}, expired {}, duplicated {}, out of order {}; latency {}",
             receive.delivered,
             receive.lost,
             receive.expired,
             receive.duplicated,
             receive.out_of_order,
-            receive.corrupted,
             curve(&receive.latency_us)
+        ));
+        lines.push(format!(
+            "payload   verified {}, foreign {}, corrupted {}",
+            receive.verified, receive.foreign, receive.corrupted
         ));
     }
     lines.push(format!(

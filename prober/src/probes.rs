@@ -132,7 +132,7 @@ impl Probes {
         let arrival = match Stamp::read(payload) {
             Reading::Intact(stamp) if stamp.sender == self.sender => self.book(stamp, now_ns),
             Reading::Intact(_) | Reading::Unstamped => Arrival::Foreign,
-            Reading::Corrupted => Arrival::Corrupted,
+            Reading::Corrupted | Reading::Foreign => Arrival::Corrupted,
         };
         match arrival {
             Arrival::Duplicate => self.counts.duplicated += 1,

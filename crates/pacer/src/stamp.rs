@@ -32,8 +32,11 @@ pub struct Stamp {
 pub enum Reading {
     /// A stamped payload whose pattern is intact.
     Intact(Stamp),
-    /// A payload of at least 16 bytes that no sender of ours wrote like this.
+    /// A payload that a sender of ours wrote, and that was changed on its way: a part of the pattern is still there.
     Corrupted,
+    /// A payload of at least 16 bytes in which nothing tells of a sender of ours: another program's, or one that was damaged
+    /// beyond recognition, or damaged and too short (below 32 bytes) to be recognised.
+    Foreign,
     /// Shorter than a stamp.
     Unstamped,
 }
@@ -101,7 +104,7 @@ impl Stamp {
             Some(sent_ns) => (stamp.pattern_seed(sent_ns), Self::LEN + 8),
             None => (stamp.pattern_seed(0), Self::LEN),
         };
-        let mut difference = 0;
+        let (mut difference, seed) = (0, word);
         let (words, tail) = payload[from..].as_chunks::<8>();
         for chunk in words {
             difference |= u64::from_le_bytes(*chunk) ^ word;
@@ -109,14 +112,24 @@ impl Stamp {
         }
         if difference == 0 && *tail == word.to_le_bytes()[..tail.len()] {
             Reading::Intact(stamp)
-        } else {
+        } else if is_recognisable(words, seed) {
             Reading::Corrupted
+        } else {
+            Reading::Foreign
         }
     }
 
     fn pattern_seed(self, sent_ns: u64) -> u64 {
         mix((u64::from(self.sender) << 32 | u64::from(self.sequence)) ^ mix(self.due_ns ^ mix(sent_ns)))
     }
+}
+
+/// Whether any of the pattern is left: two words that follow each other as in every pattern, or the first word as the head has
+/// it. A payload of another origin meets either by chance once in 2^64 words.
+fn is_recognisable(words: &[[u8; 8]], seed: u64) -> bool {
+    let mut words = words.iter().copied().map(u64::from_le_bytes);
+    let Some(mut before) = words.next() else { return false };
+    before == seed || words.any(|word| word.wrapping_sub(std::mem::replace(&mut before, word)) == PATTERN_STEP)
 }
 
 fn word_at(payload: &[u8], at: usize) -> Option<u64> {
@@ -165,7 +178,16 @@ mod tests {
             };
             for bit in checked_from * 8..len * 8 {
                 payload[bit / 8] ^= 1 << (bit % 8);
-                assert_eq!(Stamp::read(&payload), Reading::Corrupted, "length {len}, bit {bit}");
+                // Recognised by what is left of the pattern: its first word under an intact head, or two words in a row.
+                let in_pattern = (Stamp::LEN + 8) * 8..(Stamp::LEN + 16) * 8;
+                let recognised = match len {
+                    ..32 => false,
+                    32..40 => bit >= in_pattern.end,
+                    40..48 => !in_pattern.contains(&bit),
+                    _ => true,
+                };
+                let expected = if recognised { Reading::Corrupted } else { Reading::Foreign };
+                assert_eq!(Stamp::read(&payload), expected, "length {len}, bit {bit}");
                 payload[bit / 8] ^= 1 << (bit % 8);
             }
         }
@@ -177,5 +199,19 @@ mod tests {
         STAMP.fill(&mut payload);
         payload.swap(30, 41);
         assert_eq!(Stamp::read(&payload), Reading::Corrupted);
+    }
+
+    #[test]
+    fn what_others_write_is_foreign() {
+        let text = br#"{"temperature": 21.5, "unit": "C", "device": "sensor-0017", "sequence": 4}"#;
+        let ramp: Vec<u8> = (0..=255).collect();
+        let noise: Vec<u8> = (0..32).flat_map(|n| mix(n).to_le_bytes()).collect();
+        for payload in [&text[..], &[0; 64], &[0xFF; 300], &ramp, &noise] {
+            assert_eq!(Stamp::read(payload), Reading::Foreign, "{payload:?}");
+        }
+        let mut scrambled = [0; 64];
+        STAMP.fill(&mut scrambled);
+        scrambled.iter_mut().for_each(|byte| *byte ^= 0x55);
+        assert_eq!(Stamp::read(&scrambled), Reading::Foreign, "beyond recognition");
     }
 }

@@ -248,8 +248,12 @@ pub struct ConnectSummary {
     pub by_reason: BTreeMap<String, u64>,
     /// Successes per second of the phase.
     pub rate_per_s: f64,
+    /// From the beginning of the TCP connect to when the generator saw the connection established, us.
+    pub established_us: Percentiles,
     /// From the beginning of the TCP connect to the CONNACK, us.
     pub connack_us: Percentiles,
+    /// From SUBSCRIBE to SUBACK, us.
+    pub suback_us: Percentiles,
     /// Length of the phase, s.
     pub duration_s: f64,
     /// Connections ended on purpose, to come back.
@@ -300,6 +304,12 @@ pub struct ReceiveSummary {
     pub duplicated: u64,
     /// Messages that came after a later one of the same sender.
     pub out_of_order: u64,
+    /// Messages whose payload carries a sender's stamp and of which every byte was found to be as that sender wrote it, copies
+    /// included.
+    pub verified: u64,
+    /// Messages with nothing in them that could be verified: no stamp, retained from another time, or another publisher's.
+    /// Where none was verified, payloads that were damaged beyond recognition are among them.
+    pub foreign: u64,
     /// Messages whose payload was not the one that was sent.
     pub corrupted: u64,
     /// From the due time to the receipt, us; publisher and subscriber on one host.

@@ -168,6 +168,7 @@ impl Worker {
 
     /// TCP is established: puts the layers on top of it.
     fn dress(&mut self, index: u32, board: &mut Board) {
+        board.series.established.record(mono_ns().saturating_sub(self.clients[index as usize].since_ns));
         if self.settings.carrier.is_plain() {
             return self.greet(index, board);
         }
@@ -337,6 +338,7 @@ impl Share {
             }
             RoleSettings::Sub(sub) => {
                 client.stage = Stage::Subscribing;
+                client.since_ns = now_ns;
                 self.encode_subscribe(sub, client, index).map_err(|error| error.to_string())?;
             }
             RoleSettings::Pub(publish) => {
@@ -381,6 +383,7 @@ impl Share {
         if let Some(code) = suback.codes.iter().find(|code| **code < sub.options.qos as u8) {
             return Err(format!("SUBACK grants QoS {code} instead of {}", sub.options.qos as u8));
         }
+        board.series.suback.record(now_ns.saturating_sub(client.since_ns));
         board.tally.subscribed += u64::from(!client.settled);
         if !client.settled {
             self.note_subscription(client, index, now_ns);
@@ -453,7 +456,7 @@ const COMEBACK_NS_MAX: u64 = 5_000_000_000;
 const OPEN_MAX: u32 = 256;
 /// Connections begun between two looks at the sockets.
 const BEGUN_PER_TURN: u32 = 32;
-/// From the begin of a connect until the client must be ready.
+/// From the begin of a connect until CONNACK must have come, and from SUBSCRIBE to SUBACK.
 const READY_TIMEOUT_NS: u64 = 60_000_000_000;
 /// From the begin of a connect until it is looked at first, and between further looks until it is ready. Not longer than
 /// the shortest keep alive interval that a server may impose.

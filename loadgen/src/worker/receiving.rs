@@ -10,7 +10,7 @@ use pacer::stamp::{Reading, Stamp};
 use runlog::clock::{mono_ns, wall_ns};
 
 use super::{Share, Worker};
-use crate::board::Board;
+use crate::board::{Board, Tally};
 use crate::client::{Client, Stage};
 use crate::content;
 use crate::reason;
@@ -55,7 +55,8 @@ impl Share {
         let now_ns = mono_ns();
         let mut used = 0;
         let outcome = loop {
-            let (begin, unverifiable) = (used, board.tally.unverifiable);
+            let begin = used;
+            let Tally { damaged, unrecognised, .. } = board.tally;
             match Frame::split(&bytes[used..], PACKET_MAX) {
                 Ok(Some(frame)) => {
                     used += frame.raw.len();
@@ -63,7 +64,8 @@ impl Share {
                         self.keep_evidence(client, index, &reason, begin, bytes);
                         break Err(reason);
                     }
-                    if board.tally.unverifiable != unverifiable && self.receipts.streams() > 0 {
+                    let tally = &board.tally;
+                    if tally.damaged != damaged || tally.unrecognised != unrecognised && tally.verified > 0 {
                         self.keep_evidence(client, index, "corrupted payload", begin, &bytes[..used]);
                     }
                 }
@@ -176,7 +178,12 @@ impl Share {
                 return;
             }
             Reading::Corrupted => {
-                board.tally.unverifiable += 1;
+                board.tally.damaged += 1;
+                self.books.corrupted(publish.topic);
+                return;
+            }
+            Reading::Foreign => {
+                board.tally.unrecognised += 1;
                 self.books.corrupted(publish.topic);
                 return;
             }
@@ -185,6 +192,7 @@ impl Share {
                 return;
             }
         };
+        board.tally.verified += 1;
         let key = account | u64::from(stamp.sender);
         let arrival = match is_shared {
             true => self.receipts.record_divided(key, stamp.sequence),

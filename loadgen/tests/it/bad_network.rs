@@ -152,13 +152,21 @@ fn each_kind_of_damage_is_counted_exactly() {
         _ => Fate::Pass,
     };
     let Some(received) = receive_through(fate, 400) else { return };
-    assert_eq!(received.corrupted, 20);
+    assert_eq!((received.verified, received.foreign, received.corrupted), (400 - 40, 0, 20), "copies included");
     assert_eq!(received.duplicated, 20);
     assert_eq!(received.out_of_order, 20);
     // A damaged message names no sender that could be trusted: its number is missing as well.
     assert_eq!(received.lost, 40 + 20);
     assert_eq!(received.delivered, 400 - 60);
     assert_eq!(received.latency_us.count, 340, "each message once");
+}
+
+/// What is left of the pattern shows that the sender is one of ours, even where not one message comes whole.
+#[test]
+fn a_receiver_of_nothing_but_damage_knows_that_it_is_damage() {
+    let Some(received) = receive_through(|_| Fate::Damage, 50) else { return };
+    assert_eq!((received.verified, received.foreign, received.corrupted), (0, 0, 50));
+    assert_eq!(received.delivered, 0);
 }
 
 /// A receiver alone cannot know that the last messages are missing: the sender's ledger tells.

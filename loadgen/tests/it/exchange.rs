@@ -20,6 +20,12 @@ pub(crate) fn exchange(broker: &Mosquitto, sub: &str, publish: &str, limit: u64,
     let received = sub.summary.receive.as_ref().expect("a subscriber's summary");
     assert_eq!(received.delivered, limit * copies);
     assert_eq!((received.lost, received.duplicated, received.corrupted), (0, 0, 0));
+    for connect in [&sub.summary.connect, &publish.summary.connect] {
+        assert_eq!((connect.established_us.count, connect.connack_us.count), (connect.succeeded, connect.succeeded));
+        assert!(connect.established_us.max <= connect.connack_us.max, "{connect:?}");
+    }
+    assert_eq!(sub.summary.connect.suback_us.count, sub.summary.connect.succeeded);
+    assert_eq!(publish.summary.connect.suback_us.count, 0);
     (sub, publish)
 }
 
@@ -36,6 +42,7 @@ fn nothing_is_lost_at_any_qos_in_any_version() {
             let received = sub.summary.receive.unwrap();
             assert_eq!(received.bytes, limit * 100);
             assert_eq!((received.latency_us.count, received.out_of_order), (limit, 0));
+            assert_eq!((received.verified, received.foreign), (limit, 0));
             assert_eq!(received.uncorrected_latency_us.count, limit);
             assert!(received.latency_us.max >= received.uncorrected_latency_us.max, "due is never after sent");
         }

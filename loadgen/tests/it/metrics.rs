@@ -59,6 +59,8 @@ fn a_scraper_sees_the_run_under_the_names_of_emqtt_bench() {
     assert!(value("pub") >= value("pub_succ") && value("loadgen_offered_total") >= value("pub"), "{body}");
     assert_eq!(value("mqtt_client_connect_duration_count"), 3.0);
     assert_eq!(value("mqtt_client_connect_duration_bucket{le=\"+Inf\"}"), 3.0);
+    assert_eq!(value("mqtt_client_tcp_handshake_duration_count"), 3.0);
+    assert_eq!(value("loadgen_suback_seconds_count"), 0.0, "publishers do not subscribe");
     assert!(value("loadgen_ack_seconds_count") > 0.0 && value("loadgen_ack_seconds_sum") > 0.0);
     assert!(scrape("/other").starts_with("404 "));
     let end = publish.stop();
