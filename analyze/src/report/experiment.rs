@@ -103,6 +103,13 @@ pub enum StepKind {
     Throughput,
 }
 
+impl StepKind {
+    /// Whether a broker's memory follows from the connections alone: nothing queues in it.
+    pub fn is_quiet(self) -> bool {
+        self != Self::Throughput
+    }
+}
+
 /// One step against one target in one repeat.
 pub struct Point {
     /// Index into [`Experiment::steps`].

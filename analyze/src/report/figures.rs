@@ -334,7 +334,7 @@ fn relate_memory(experiment: &Experiment, measured: &mut [Measured]) {
         if let (Some(rss), Some(base), Some(connections)) =
             (of(index, Metric::Rss), of(idle, Metric::Rss), of(index, Metric::Connections))
             && connections > 0.0
-            && experiment.steps[point.step].kind == StepKind::Connections
+            && is_held(experiment, point, &measured[index])
         {
             let bytes = (rss - base) * MIB / connections;
             measured[index].samples.insert(Metric::BytesPerConnection, Sample::Number(bytes));
@@ -481,13 +481,25 @@ fn curve_quantiles(count: u64) -> Vec<f64> {
     quantiles
 }
 
+/// Whether a point held its connections and did little else, so that its memory is theirs. Probes go beside connections that
+/// an experiment may also cut off: those have no level.
+fn is_held(experiment: &Experiment, point: &Point, measured: &Measured) -> bool {
+    match experiment.steps[point.step].kind {
+        StepKind::Connections => true,
+        StepKind::Latency => measured.number(Metric::Disconnected) == Some(0.0),
+        StepKind::Idle | StepKind::Throughput => false,
+    }
+}
+
 fn memory(experiment: &Experiment, measured: &[Measured], target: usize) -> MemoryFigures {
-    let is_plain = |step: usize| matches!(experiment.steps[step].kind, StepKind::Idle | StepKind::Connections);
     let of_target: Vec<(u32, (f64, f64))> = experiment
         .points
         .iter()
         .zip(measured)
-        .filter(|(point, _)| point.target == target && is_plain(point.step))
+        .filter(|(point, m)| {
+            let is_idle = experiment.steps[point.step].kind == StepKind::Idle;
+            point.target == target && (is_idle || is_held(experiment, point, m))
+        })
         .filter_map(|(point, m)| Some((point.repeat, (m.number(Metric::Connections)?, m.number(Metric::Rss)?))))
         .collect();
     let points: Vec<(f64, f64)> = of_target.iter().map(|(_, point)| *point).collect();

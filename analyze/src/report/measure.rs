@@ -123,8 +123,9 @@ impl Measured {
                 }
                 self.take_receipts(point);
             }
-            StepKind::Connections => self.take_connects(point),
-            StepKind::Latency | StepKind::Idle => {}
+            // Probes may go beside connections that only live.
+            StepKind::Connections | StepKind::Latency => self.take_connects(point),
+            StepKind::Idle => {}
         }
     }
 
@@ -190,6 +191,9 @@ impl Measured {
 
     fn take_connects(&mut self, point: &Point) {
         let connects: Vec<&LoadSummary> = point.loads("conn").map(|load| &load.summary).collect();
+        if connects.is_empty() {
+            return;
+        }
         let sum = |of: fn(&LoadSummary) -> f64| connects.iter().map(|summary| of(summary)).sum::<f64>();
         self.set(Metric::ConnectRate, sum(|s| s.connect.rate_per_s));
         self.set(Metric::ConnectFailed, sum(|s| s.connect.failed as f64));

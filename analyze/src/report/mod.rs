@@ -232,7 +232,9 @@ fn main_metrics(kind: StepKind) -> &'static [Metric] {
     match kind {
         StepKind::Idle => &[Metric::Rss, Metric::BrokerCpu],
         StepKind::Connections => &[Metric::ConnectRate, Metric::ConnackP99, Metric::Rss],
-        StepKind::Latency => &[Metric::LatencyP50, Metric::LatencyP99, Metric::LatencyMax],
+        StepKind::Latency => {
+            &[Metric::LatencyP50, Metric::LatencyP99, Metric::LatencyMax, Metric::ConnectRate, Metric::Rss]
+        }
         StepKind::Throughput => {
             &[Metric::DeliveredPerS, Metric::Lost, Metric::CpuPerMessage, Metric::LatencyP50, Metric::LatencyP99]
         }

@@ -60,12 +60,12 @@ fn bar_charts(figures: &Figures) -> Vec<(String, Chart)> {
             &messages,
         ),
         ("latency-p99", Text::pair("Latency p99 by step", "各步骤的延迟 p99"), Metric::LatencyP99, &all),
-        ("connect-rate", Text::pair("Connection rate", "建连速率"), Metric::ConnectRate, &of(StepKind::Connections)),
+        ("connect-rate", Text::pair("Connection rate", "建连速率"), Metric::ConnectRate, &all),
         (
             "connack",
             Text::pair("CONNACK latency p99", "CONNACK 延迟 p99"),
             Metric::ConnackP99,
-            &of(StepKind::Connections),
+            &all,
         ),
         ("generator", Text::pair("Saturation of the load generator", "负载发生器饱和度"), Metric::LoadCpu, &all),
         ("send-lag", Text::pair("Lateness of the load generator", "负载发生器的迟到"), Metric::SendLagP99, &messages),
@@ -238,7 +238,7 @@ fn memory_chart(figures: &Figures) -> Chart {
 /// Idle and connection steps that failed with a target in every repeat: step, place of the target, and how many connections
 /// another target held in the step.
 fn failed_at(figures: &Figures) -> Vec<(&StepFigures, usize, Option<f64>)> {
-    let is_plain = |step: &&StepFigures| matches!(step.kind, StepKind::Idle | StepKind::Connections);
+    let is_plain = |step: &&StepFigures| step.kind.is_quiet();
     let places = 0..figures.targets.len();
     let of_step = |step| {
         let held = places.clone().find_map(|other| Some(StepFigures::estimate(step, Metric::Connections, other)?.mean));
@@ -271,7 +271,7 @@ fn with_failed(figures: &Figures, caption: Text, failed: &[(&StepFigures, usize,
 
 /// A metric of the idle and connection steps over the connections that they held.
 fn over_connections(figures: &Figures, metric: Metric) -> Option<Chart> {
-    let is_plain = |step: &&StepFigures| matches!(step.kind, StepKind::Idle | StepKind::Connections);
+    let is_plain = |step: &&StepFigures| step.kind.is_quiet();
     let points = |target: usize| {
         let point = |step: &StepFigures| {
             Some((step.estimate(Metric::Connections, target)?.mean, step.estimate(metric, target)?.mean))
