@@ -61,12 +61,7 @@ fn bar_charts(figures: &Figures) -> Vec<(String, Chart)> {
         ),
         ("latency-p99", Text::pair("Latency p99 by step", "各步骤的延迟 p99"), Metric::LatencyP99, &all),
         ("connect-rate", Text::pair("Connection rate", "建连速率"), Metric::ConnectRate, &all),
-        (
-            "connack",
-            Text::pair("CONNACK latency p99", "CONNACK 延迟 p99"),
-            Metric::ConnackP99,
-            &all,
-        ),
+        ("connack", Text::pair("CONNACK latency p99", "CONNACK 延迟 p99"), Metric::ConnackP99, &all),
         ("generator", Text::pair("Saturation of the load generator", "负载发生器饱和度"), Metric::LoadCpu, &all),
         ("send-lag", Text::pair("Lateness of the load generator", "负载发生器的迟到"), Metric::SendLagP99, &messages),
     ]

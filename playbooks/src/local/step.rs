@@ -345,11 +345,10 @@ impl<'a> Running<'a> {
         }
         started.is_stopped = true;
         let grace = match &started.tool {
-            Some((planned, _)) => TOOL_STOP_GRACE + closing_time(planned.connections.unwrap_or(0)),
-            None => {
-                Duration::from_millis(self.step.broker.stop_grace_ms) + closing_time(super::connections_of(self.step))
-            }
+            Some(_) => TOOL_STOP_GRACE,
+            None => Duration::from_millis(self.step.broker.stop_grace_ms),
         };
+        let grace = grace + closing_time(super::connections_of(self.step));
         let stopped = stop(&mut *started.process, grace, self.signals);
         if self.signals.stop_asked().is_none() {
             let last_words = started.process.last_words();
@@ -436,7 +435,8 @@ const CONNECT_LIMIT: Duration = Duration::from_secs(1);
 /// Time for a tool to end after it was asked to, beside [`closing_time`]: it waits for acknowledgements and writes its summary.
 const TOOL_STOP_GRACE: Duration = Duration::from_secs(10);
 
-/// What closing connections may add: an emulated machine took more than 10 s for 100,000.
+/// What closing the step's connections may add, for whoever is on their host: an emulated machine took more than 10 s for
+/// 100,000, and a collector could not count a million of them before they were gone.
 pub(crate) fn closing_time(connections: u64) -> Duration {
     Duration::from_millis(connections)
 }
