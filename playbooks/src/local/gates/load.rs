@@ -118,17 +118,14 @@ pub(super) fn unverified(written: &[Written<'_>]) -> Option<Gate> {
         let Ok(Some(Summary::Load(summary))) = run.summary() else { continue };
         if let Some(receive) = summary.receive.as_ref().filter(|receive| receive.delivered > 0) {
             delivered += receive.delivered;
-            // Latency is taken from the stamps of payloads that are intact, and from nothing else.
-            verified += receive.latency_us.count;
+            verified += receive.verified;
             receiver = receiver.or(Some(process.name.as_str()));
         }
         if summary.publish.as_ref().is_some_and(|publish| publish.written > 0) {
-            // A part takes latency of its own host's senders only, which may be none of those that it hears.
             let config = run.meta.as_ref().map(|meta| &meta.config);
             let is_stamped = config.is_some_and(|config| config["payload_stamped"] == true);
-            let is_part = process.argv.iter().any(|argument| argument == "--part");
             senders += 1;
-            stamped += u32::from(is_stamped && !is_part);
+            stamped += u32::from(is_stamped);
         }
     }
     let receiver = receiver.filter(|_| verified == 0 && senders > 0)?;
@@ -141,7 +138,7 @@ pub(super) fn unverified(written: &[Written<'_>]) -> Option<Gate> {
     } else {
         let text = format!(
             "not one of {delivered} payloads could be verified, as publishers sent some without a stamp (a text of the \
-             user's, or less than 16 bytes) or in parts on several hosts: only the smoke test has looked at payloads"
+             user's, or less than 16 bytes): only the smoke test has looked at payloads"
         );
         Gate { remark: Some(text), ..Gate::judged("payload", receiver, None) }
     })
@@ -229,7 +226,7 @@ mod tests {
 
     #[test]
     fn payloads_of_which_none_is_verified_fail_where_they_are_stamped_and_are_remarked_elsewhere() {
-        let verdict = |verified: u64, stamped: Option<bool>, args: &[&str]| {
+        let verdict = |verified: u64, stamped: Option<bool>| {
             let folder = tempfile::tempdir().expect("a temporary folder");
             let run = |name: &str, summary: LoadSummary, config: serde_json::Value| {
                 let dir = RunDir::create(folder.path().join(name)).expect("a new directory");
@@ -239,23 +236,21 @@ mod tests {
                 dir.write_summary(&LoadSummary { tool: "loadgen".into(), ..summary }).expect("writable");
                 Run::open(dir.path())
             };
-            let latency_us = Percentiles { count: verified, ..Percentiles::default() };
-            let receive = ReceiveSummary { delivered: 9, latency_us, ..ReceiveSummary::default() };
+            let receive = ReceiveSummary { delivered: 9, verified, ..ReceiveSummary::default() };
             let publish = PublishSummary { written: 9, ..PublishSummary::default() };
             let sub = LoadSummary { receive: Some(receive), ..LoadSummary::default() };
             let sub = run("sub", sub, serde_json::Value::Null);
             let sender = LoadSummary { publish: Some(publish), ..LoadSummary::default() };
             let sender = run("pub", sender, serde_json::json!({"payload_stamped": stamped}));
-            let (s, mut p) = (process("sub"), process("pub"));
-            p.argv = args.iter().map(ToString::to_string).collect();
+            let (s, p) = (process("sub"), process("pub"));
             unverified(&[(&s, &sub), (&p, &sender)])
         };
-        assert_eq!(verdict(1, Some(true), &[]), None);
-        let failed = verdict(0, Some(true), &[]).expect("nothing was verified");
+        assert_eq!(verdict(1, Some(true)), None);
+        let failed = verdict(0, Some(true)).expect("nothing was verified");
         assert!(failed.failure.is_some_and(|why| why.contains("not one of 9")) && failed.process == "sub");
-        for (stamped, args) in [(Some(false), &[][..]), (None, &[]), (Some(true), &["--part", "1/2"])] {
-            let remarked = verdict(0, stamped, args).expect("nothing was verified");
-            assert!(remarked.failure.is_none() && remarked.remark.is_some(), "{stamped:?} {args:?}");
+        for stamped in [Some(false), None] {
+            let remarked = verdict(0, stamped).expect("nothing was verified");
+            assert!(remarked.failure.is_none() && remarked.remark.is_some(), "{stamped:?}");
         }
     }
 
