@@ -115,10 +115,13 @@ impl Measured {
                     (Metric::SentPerS, rate("pub", |row| row.written)),
                     (Metric::AckedPerS, rate("pub", |row| row.acked).filter(|_| acknowledges(point))),
                 ];
+                // Where nobody subscribes nothing is due to arrive: what the broker took is the figure.
+                let is_heard = point.loads("sub").next().is_some();
                 for (metric, rate) in rates {
+                    let rate = rate.filter(|_| is_heard || metric != Metric::DeliveredPerS);
                     rate.into_iter().for_each(|rate| self.set(metric, rate));
                 }
-                if rate("sub", |row| row.received).is_none() {
+                if is_heard && rate("sub", |row| row.received).is_none() {
                     self.void(Metric::DeliveredPerS, "fewer than two counter samples lie in the measure phase");
                 }
                 self.take_receipts(point);
@@ -135,10 +138,13 @@ impl Measured {
         let count =
             |of: fn(&runlog::summary::ReceiveSummary) -> u64| received.iter().map(|r| of(r)).sum::<u64>() as f64;
         let delivered = count(|r| r.delivered);
-        self.set(Metric::Lost, count(|r| r.lost));
-        self.set(Metric::Duplicated, count(|r| r.duplicated));
-        self.set(Metric::OutOfOrder, count(|r| r.out_of_order));
-        self.set(Metric::Corrupted, count(|r| r.corrupted));
+        let is_heard = point.loads("sub").next().is_some();
+        if is_heard {
+            self.set(Metric::Lost, count(|r| r.lost));
+            self.set(Metric::Duplicated, count(|r| r.duplicated));
+            self.set(Metric::OutOfOrder, count(|r| r.out_of_order));
+            self.set(Metric::Corrupted, count(|r| r.corrupted));
+        }
         let disconnected: u64 = point.loads.iter().map(|load| load.summary.disconnected.total).sum();
         self.set(Metric::Disconnected, disconnected as f64);
         let published: Vec<_> = point.loads("pub").filter_map(|load| load.summary.publish.as_ref()).collect();
@@ -148,7 +154,7 @@ impl Measured {
         // Percentiles of several senders cannot be added up; the worst of them is an upper bound.
         let lags = published.iter().filter_map(|p| p.send_lag_us.p99).filter(|lag| lag.is_finite());
         lags.reduce(f64::max).into_iter().for_each(|lag| self.set(Metric::SendLagP99, lag));
-        if sent > 0 {
+        if sent > 0 && is_heard {
             self.set(Metric::DeliveredShare, 100.0 * delivered / (sent as f64 * fan_out(point)));
             if delivered == 0.0 {
                 self.failures.push(format!("{sent} messages were sent and none was delivered"));

@@ -221,7 +221,12 @@ fn unequal_background(figures: &Figures) -> Option<Text> {
 /// The rows of the main table.
 pub fn main_rows(figures: &Figures) -> Vec<(&StepFigures, &Row)> {
     let metrics = figures.steps.iter().flat_map(move |step| {
-        let of_step = if figures.is_plain { plain_metrics(step.kind) } else { main_metrics(step.kind) };
+        let is_unheard = step.kind == StepKind::Throughput && step.row(Metric::DeliveredPerS).is_none();
+        let of_step = match step.kind {
+            kind if figures.is_plain => plain_metrics(kind),
+            _ if is_unheard => UNHEARD_METRICS,
+            kind => main_metrics(kind),
+        };
         of_step.iter().map(move |metric| (step, *metric))
     });
     metrics.filter_map(|(step, metric)| Some((step, step.row(metric)?))).collect()
@@ -240,6 +245,9 @@ fn main_metrics(kind: StepKind) -> &'static [Metric] {
         }
     }
 }
+
+/// The same where messages are published and nobody subscribes.
+const UNHEARD_METRICS: &[Metric] = &[Metric::SentPerS, Metric::AckedPerS, Metric::BrokerCpu, Metric::Rss];
 
 /// The same where only the broker's host was sampled.
 fn plain_metrics(kind: StepKind) -> &'static [Metric] {

@@ -44,9 +44,9 @@ fn bar_charts(figures: &Figures) -> Vec<(String, Chart)> {
     let of = |kind: StepKind| figures.steps_of(kind).collect::<Vec<_>>();
     let messages = of(StepKind::Throughput);
     let (pairs, fans): (Vec<&StepFigures>, Vec<&StepFigures>) = messages.iter().partition(|step| is_pairs(step));
-    // Where nobody counted messages, the bytes that left the host are what there is.
-    let counts_messages = messages.iter().any(|step| has(step, Metric::DeliveredPerS));
-    let delivery = if counts_messages { Metric::DeliveredPerS } else { Metric::TxMib };
+    // Where nobody subscribed, what was sent; where nobody counted messages, the bytes that left the host are what there is.
+    let any = |metric: &Metric| messages.iter().any(|step| has(step, *metric));
+    let delivery = [Metric::DeliveredPerS, Metric::SentPerS].into_iter().find(any).unwrap_or(Metric::TxMib);
     let scheduling = Text::pair("Scheduling: context switches by step", "调度：各步骤的上下文切换");
     [
         ("throughput", Text::pair("Throughput by QoS and payload", "吞吐（按 QoS 与载荷）"), delivery, &fans),

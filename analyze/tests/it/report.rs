@@ -215,6 +215,33 @@ fn one_target_alone_is_reported_in_plain_words() {
     assert!(!headline.contains("one side or both") && !page.contains("A against B"), "{headline}");
 }
 
+/// A load that only publishes, as the mqttx benchmark has it: nothing is due to arrive, and what the broker took counts.
+#[test]
+fn publishers_without_subscribers_are_no_failure() {
+    let runs = tempfile::tempdir().unwrap();
+    let dir = tree::copy(runs.path());
+    for home in ["ours-1", "ours-2", "mosquitto-1", "mosquitto-2"] {
+        let tag = |name: &str| name.starts_with("loadgen-") && name.contains("-fan-q1-sub");
+        for entry in fs::read_dir(dir.join(home)).unwrap() {
+            let entry = entry.unwrap();
+            if tag(entry.file_name().to_str().unwrap()) {
+                fs::remove_dir_all(entry.path()).unwrap();
+            }
+        }
+    }
+    let (page, json) = report(&dir);
+    assert!(!page.contains("none was delivered"), "nobody was there to be delivered to");
+    let sent = figure(&json, "fan-q1", "sent_per_s", 0)["estimate"]["mean"].as_f64().unwrap();
+    assert!((sent / 3_000.0 - 1.0).abs() < 0.01, "{sent}");
+    let steps = json["steps"].as_array().unwrap();
+    let rows = steps.iter().find(|step| step["name"] == "fan-q1").unwrap()["rows"].as_array().unwrap();
+    let claims_deliveries =
+        |row: &Value| ["delivered_per_s", "delivered_percent", "lost"].iter().any(|m| row["metric"] == *m);
+    assert!(!rows.iter().any(|row| claims_deliveries(row)), "{rows:?}");
+    let verdicts = json["verdicts"].to_string();
+    assert!(verdicts.contains("nobody subscribes"), "{verdicts}");
+}
+
 #[test]
 fn figures_are_those_of_the_model() {
     let (_, json) = model();

@@ -258,8 +258,12 @@ fn throughput(figures: &Figures) -> Vec<VerdictLine> {
     let mut whole = Vec::new();
     let mut lines = Vec::new();
     for step in figures.steps_of(StepKind::Throughput) {
-        let is_counted = step.row(Metric::DeliveredPerS).is_some_and(|row| row.figures.iter().any(is_known));
-        let metric = if is_counted { Metric::DeliveredPerS } else { Metric::TxMib };
+        let has = |metric: &Metric| step.row(*metric).is_some_and(|row| row.figures.iter().any(is_known));
+        // Without subscribers what was taken is all there is; it never stands in for deliveries that nobody counted.
+        let is_unheard = step.row(Metric::DeliveredPerS).is_none();
+        let counts = [Metric::DeliveredPerS, Metric::AckedPerS, Metric::SentPerS];
+        let counted = counts.into_iter().take(if is_unheard { 3 } else { 1 }).find(has);
+        let metric = counted.unwrap_or(Metric::TxMib);
         let (a, b) = match compare(figures, step, metric) {
             Comparison::Both(a, b) => (a, b),
             Comparison::Void(reason) => {
@@ -268,7 +272,23 @@ fn throughput(figures: &Figures) -> Vec<VerdictLine> {
             }
         };
         let (repeats, end) = (repeats(a, b), conclusion(step, metric, a, b));
-        if !is_counted {
+        if matches!(metric, Metric::AckedPerS | Metric::SentPerS) {
+            let (a, b) = (estimate(a), estimate(b));
+            let text = if metric == Metric::AckedPerS {
+                text!(
+                    "A acknowledges {a} msg/s, B {b} msg/s ({repeats}); nobody subscribes{end}",
+                    "A 确认 {a} 条/s，B 确认 {b} 条/s（{repeats}）；没有订阅者{end}"; repeats, end
+                )
+            } else {
+                text!(
+                    "{a} msg/s are sent to A, {b} msg/s to B ({repeats}); nobody subscribes{end}",
+                    "向 A 发送 {a} 条/s，向 B 发送 {b} 条/s（{repeats}）；没有订阅者{end}"; repeats, end
+                )
+            };
+            lines.push(line(step, &text));
+            continue;
+        }
+        if counted.is_none() {
             let (a, b) = (estimate(a), estimate(b));
             let text = text!(
                 "A's host sends {a} MiB/s, B's {b} MiB/s ({repeats}); nobody counted messages{end}",
