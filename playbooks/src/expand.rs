@@ -53,6 +53,14 @@ pub(crate) fn expand(
     let mut notes: Vec<String> = sides.iter().flat_map(said).collect();
     notes.extend(options.layout.notes());
     let points = points(experiment, machine, options.scale, &mut notes)?;
+    if options.duration_scale != 1.0 {
+        notes.push(format!(
+            "settle, measure and drain phases last {0} times as long as in full (--duration-scale {0})",
+            options.duration_scale
+        ));
+    }
+    // Two tables of one name were lowered alike.
+    notes.dedup();
     let repeats = options.repeats.unwrap_or(experiment.repeats);
     if repeats == 0 || repeats > REPEATS_MAX {
         bail!("repeats = {repeats}: between 1 and {REPEATS_MAX}");

@@ -232,3 +232,16 @@ fn what_happens_in_a_phase_is_scaled_with_it() {
     let short = ("2".to_owned(), Value::from(1_500), Value::from(9_000));
     assert_eq!(silent(&["robustness", "--duration-scale", "0.15"]), short, "seconds of keep alive are rounded up");
 }
+
+#[test]
+fn what_was_scaled_is_noted_once() {
+    let notes = |args: &[&str]| planned(args)["notes"].to_string();
+    let full = notes(&["mqttx-bench"]);
+    assert!(!full.contains("scale"), "{full}");
+    let scaled = notes(&["mqttx-bench", "--scale", "0.1", "--duration-scale", "0.2"]);
+    for said in
+        ["clients 100 instead of 1000 (--scale 0.1)", "last 0.2 times as long as in full (--duration-scale 0.2)"]
+    {
+        assert_eq!(scaled.matches(said).count(), 1, "{said} in {scaled}");
+    }
+}
