@@ -237,7 +237,7 @@ fn publishers_without_subscribers_are_no_failure() {
     let rows = steps.iter().find(|step| step["name"] == "fan-q1").unwrap()["rows"].as_array().unwrap();
     let claims_deliveries =
         |row: &Value| ["delivered_per_s", "delivered_percent", "lost"].iter().any(|m| row["metric"] == *m);
-    assert!(!rows.iter().any(|row| claims_deliveries(row)), "{rows:?}");
+    assert!(!rows.iter().any(claims_deliveries), "{rows:?}");
     let verdicts = json["verdicts"].to_string();
     assert!(verdicts.contains("nobody subscribes"), "{verdicts}");
 }
