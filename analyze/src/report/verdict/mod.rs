@@ -2,7 +2,8 @@
 //!
 //! First three sentences for those who read no further: what counts, what differs, what it costs. Then one per finding. The
 //! sentences are honest about counts: an interval needs three repeats, a load that both targets carried whole does not
-//! separate them, and a failed point is named instead of compared. [`many`] has the sentences for more than two targets.
+//! separate them, and a failed point is named instead of compared.
+//! The module `many` has the sentences for more than two targets.
 
 mod many;
 
