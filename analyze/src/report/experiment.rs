@@ -104,9 +104,14 @@ pub enum StepKind {
 }
 
 impl StepKind {
-    /// Whether a broker's memory follows from the connections alone: nothing queues in it.
-    pub fn is_quiet(self) -> bool {
-        self != Self::Throughput
+    /// Whether connections were held and little else was done, so that the broker's memory is theirs. Probes go beside
+    /// connections that an experiment may also cut off: those have no level. `lost`: how many ended meanwhile, where known.
+    pub fn holds_connections(self, lost: Option<f64>) -> bool {
+        match self {
+            Self::Idle | Self::Connections => true,
+            Self::Latency => lost == Some(0.0),
+            Self::Throughput => false,
+        }
     }
 }
 

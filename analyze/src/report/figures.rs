@@ -265,6 +265,11 @@ impl StepFigures {
         self.row(metric)?.figures[target].estimate.as_ref()
     }
 
+    /// Whether a target's memory in this step is that of its connections.
+    pub fn holds_connections(&self, target: usize) -> bool {
+        self.kind.holds_connections(self.estimate(Metric::Disconnected, target).map(|lost| lost.mean))
+    }
+
     /// Whether any target has a figure above 0.
     pub fn is_above_zero(&self, metric: Metric) -> bool {
         let figures = self.row(metric).map(|row| row.figures.as_slice()).unwrap_or_default();
@@ -330,11 +335,13 @@ fn relate_memory(experiment: &Experiment, measured: &mut [Measured]) {
     for index in 0..measured.len() {
         let point = &experiment.points[index];
         let Some(idle) = idle_of(point.target, point.repeat).filter(|idle| *idle != index) else { continue };
+        let kind = experiment.steps[point.step].kind;
         let of = |index: usize, metric| measured[index].number(metric);
         if let (Some(rss), Some(base), Some(connections)) =
             (of(index, Metric::Rss), of(idle, Metric::Rss), of(index, Metric::Connections))
             && connections > 0.0
-            && is_held(experiment, point, &measured[index])
+            && kind != StepKind::Idle
+            && kind.holds_connections(of(index, Metric::Disconnected))
         {
             let bytes = (rss - base) * MIB / connections;
             measured[index].samples.insert(Metric::BytesPerConnection, Sample::Number(bytes));
@@ -481,24 +488,14 @@ fn curve_quantiles(count: u64) -> Vec<f64> {
     quantiles
 }
 
-/// Whether a point held its connections and did little else, so that its memory is theirs. Probes go beside connections that
-/// an experiment may also cut off: those have no level.
-fn is_held(experiment: &Experiment, point: &Point, measured: &Measured) -> bool {
-    match experiment.steps[point.step].kind {
-        StepKind::Connections => true,
-        StepKind::Latency => measured.number(Metric::Disconnected) == Some(0.0),
-        StepKind::Idle | StepKind::Throughput => false,
-    }
-}
-
 fn memory(experiment: &Experiment, measured: &[Measured], target: usize) -> MemoryFigures {
     let of_target: Vec<(u32, (f64, f64))> = experiment
         .points
         .iter()
         .zip(measured)
         .filter(|(point, m)| {
-            let is_idle = experiment.steps[point.step].kind == StepKind::Idle;
-            point.target == target && (is_idle || is_held(experiment, point, m))
+            let kind = experiment.steps[point.step].kind;
+            point.target == target && kind.holds_connections(m.number(Metric::Disconnected))
         })
         .filter_map(|(point, m)| Some((point.repeat, (m.number(Metric::Connections)?, m.number(Metric::Rss)?))))
         .collect();

@@ -233,7 +233,7 @@ fn memory_chart(figures: &Figures) -> Chart {
 /// Idle and connection steps that failed with a target in every repeat: step, place of the target, and how many connections
 /// another target held in the step.
 fn failed_at(figures: &Figures) -> Vec<(&StepFigures, usize, Option<f64>)> {
-    let is_plain = |step: &&StepFigures| step.kind.is_quiet();
+    let is_plain = |step: &&StepFigures| step.kind != StepKind::Throughput;
     let places = 0..figures.targets.len();
     let of_step = |step| {
         let held = places.clone().find_map(|other| Some(StepFigures::estimate(step, Metric::Connections, other)?.mean));
@@ -266,12 +266,12 @@ fn with_failed(figures: &Figures, caption: Text, failed: &[(&StepFigures, usize,
 
 /// A metric of the idle and connection steps over the connections that they held.
 fn over_connections(figures: &Figures, metric: Metric) -> Option<Chart> {
-    let is_plain = |step: &&StepFigures| step.kind.is_quiet();
     let points = |target: usize| {
         let point = |step: &StepFigures| {
-            Some((step.estimate(Metric::Connections, target)?.mean, step.estimate(metric, target)?.mean))
+            let held = step.estimate(Metric::Connections, target).filter(|_| step.holds_connections(target))?;
+            Some((held.mean, step.estimate(metric, target)?.mean))
         };
-        let mut points: Vec<(f64, f64)> = figures.steps.iter().filter(is_plain).filter_map(point).collect();
+        let mut points: Vec<(f64, f64)> = figures.steps.iter().filter_map(point).collect();
         points.sort_by(|a, b| a.0.total_cmp(&b.0));
         points
     };
@@ -285,9 +285,9 @@ fn over_connections(figures: &Figures, metric: Metric) -> Option<Chart> {
         .flat_map(|target| {
             let bar = move |step: &StepFigures| {
                 let (x, found) = (step.estimate(Metric::Connections, target)?.mean, step.estimate(metric, target)?);
-                (found.n > 1).then(|| ErrorBar { target, x, range: found.bar() })
+                (found.n > 1 && step.holds_connections(target)).then(|| ErrorBar { target, x, range: found.bar() })
             };
-            figures.steps.iter().filter(is_plain).filter_map(bar)
+            figures.steps.iter().filter_map(bar)
         })
         .collect();
     let top = all().map(|p| p.1).chain(bars.iter().map(|bar| bar.range.1)).fold(0.0, f64::max);
