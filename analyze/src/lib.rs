@@ -3,7 +3,7 @@
 //! What a run directory holds is `runlog`'s knowledge; nothing here names a file or a column except through it. Modules, in
 //! the order in which a sample meets them:
 //!
-//! - [`table`]: a CSV file as typed columns, read by polars.
+//! - [`table`]: a CSV file as typed columns.
 //! - [`series`]: the table as a time series: intervals, rates, gaps, resets, clock steps.
 //! - [`tag`]: what the tag of a published run says.
 //! - [`stats`]: statistics on plain slices.

@@ -1,15 +1,13 @@
-//! A CSV file of a run as typed columns, read by polars.
+//! A CSV file of a run as typed columns.
 //!
-//! `runlog` drops and reports damaged lines and knows which columns are counters, levels or stamps; a column that it does not
-//! know is kept as text. What leaves here are plain vectors, so that no other module depends on a data-frame library.
+//! `runlog` splits the lines, drops and reports damaged ones, and knows which columns are counters, levels or stamps; a column
+//! that it does not know is kept as text. What is done with columns later is arithmetic on plain vectors, which is why no
+//! data-frame library stands here (ADR 3).
 
-use std::fs::File;
-use std::io::Cursor;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
-use polars::prelude::{CsvReadOptions, DataFrame, DataType, Schema, SerReader};
 use runlog::Warning;
 use runlog::columns::{self, Kind, MONO_NS, TIME_UTC};
 use runlog::rows::{Block, Damage, Rows};
@@ -18,7 +16,9 @@ use runlog::rows::{Block, Damage, Rows};
 pub struct Table {
     path: PathBuf,
     header: Vec<String>,
-    frame: DataFrame,
+    /// One for each name of the header.
+    columns: Vec<Column>,
+    rows: usize,
     /// Line numbers, ascending, of lines that are no rows.
     dropped_lines: Vec<u64>,
     /// Where the rows of further files of a cut run begin, and what those lines are.
@@ -36,11 +36,19 @@ impl Table {
         let mut rows = Rows::open(path, Damage::Drop).context(ADVICE)?;
         require_times(path, rows.columns())?;
         let header = rows.columns().to_vec();
-        let frame = parse(&mut rows, &header).with_context(|| format!("cannot parse {}", path.display()))?;
+        let mut columns: Vec<Column> = header.iter().map(|name| Column::new(Self::kind(name))).collect();
+        let (mut block, mut count) = (Block::default(), 0);
+        while rows.read(&mut block)? {
+            for (index, column) in columns.iter_mut().enumerate() {
+                column.extend(&block, index);
+            }
+            count += block.rows();
+        }
         Ok(Self {
             path: path.to_owned(),
             header,
-            frame,
+            columns,
+            rows: count,
             dropped_lines: rows.dropped().to_vec(),
             further: Vec::new(),
             warnings: rows.warnings(),
@@ -56,8 +64,11 @@ impl Table {
         if next.header != self.header {
             bail!("{}: its columns are not those of {}, which it continues", path.display(), self.path.display());
         }
-        self.further.push((self.rows(), next.path, next.dropped_lines));
-        self.frame.vstack_mut(&next.frame)?;
+        self.further.push((self.rows, next.path, next.dropped_lines));
+        for (column, next) in self.columns.iter_mut().zip(next.columns) {
+            column.append(next);
+        }
+        self.rows += next.rows;
         self.warnings.extend(next.warnings);
         Ok(())
     }
@@ -79,7 +90,7 @@ impl Table {
 
     /// Number of rows.
     pub fn rows(&self) -> usize {
-        self.frame.height()
+        self.rows
     }
 
     /// The line of the file, counted from 1, in which a row stands.
@@ -105,23 +116,29 @@ impl Table {
         columns::kind(name).unwrap_or(Kind::Text)
     }
 
+    fn column(&self, name: &str) -> Option<&Column> {
+        self.columns.get(self.header.iter().position(|column| column == name)?)
+    }
+
     /// A counter or stamp; `None` when there is no such column. Blank cells are `None`.
     pub fn counts(&self, name: &str) -> Option<Vec<Option<u64>>> {
-        Some(self.frame.column(name).ok()?.u64().ok()?.iter().collect())
+        let Column::Counts { values, blank } = self.column(name)? else { return None };
+        let is_blank = |row: usize| blank.get(row).copied().unwrap_or(false);
+        Some(values.iter().enumerate().map(|(row, value)| (!is_blank(row)).then_some(*value)).collect())
     }
 
     /// Any numeric column as floating point; `None` when there is no such column. Blank cells are NaN.
     pub fn numbers(&self, name: &str) -> Option<Vec<f64>> {
-        let column = self.frame.column(name).ok()?;
-        match column.f64() {
-            Ok(levels) => Some(levels.iter().map(|v| v.unwrap_or(f64::NAN)).collect()),
-            Err(_) => Some(self.counts(name)?.into_iter().map(|v| v.map_or(f64::NAN, |v| v as f64)).collect()),
+        if let Column::Levels(levels) = self.column(name)? {
+            return Some(levels.clone());
         }
+        Some(self.counts(name)?.into_iter().map(|v| v.map_or(f64::NAN, |v| v as f64)).collect())
     }
 
     /// A text column; `None` when there is no such column. Blank cells are empty.
     pub fn texts(&self, name: &str) -> Option<Vec<&str>> {
-        Some(self.frame.column(name).ok()?.str().ok()?.iter().map(Option::unwrap_or_default).collect())
+        let Column::Texts { text, cells } = self.column(name)? else { return None };
+        Some(cells.iter().map(|cell| &text[cell.clone()]).collect())
     }
 
     /// A warning about a row of this table.
@@ -156,39 +173,83 @@ pub fn require_times(path: &Path, header: &[String]) -> Result<()> {
     );
 }
 
-/// Parses the rows in portions, so that text and columns of a long file are never in memory together.
-fn parse(rows: &mut Rows<File>, header: &[String]) -> Result<DataFrame> {
-    let field = |name: &String| {
-        let data_type = match Table::kind(name) {
-            Kind::Text => DataType::String,
-            Kind::Stamp | Kind::Counter => DataType::UInt64,
-            Kind::Gauge => DataType::Float64,
-        };
-        (name.as_str().into(), data_type)
-    };
-    let schema = Arc::new(Schema::from_iter(header.iter().map(field)));
-    let options = CsvReadOptions::default().with_has_header(true).with_schema(Some(schema)).with_ignore_errors(true);
-    let head = [rows.header(), b"\n"].concat();
-    let (mut frame, mut text, mut block) = (None::<DataFrame>, head.clone(), Block::default());
-    loop {
-        let more = rows.read(&mut block)?;
-        for row in (0..block.rows()).filter(|_| more) {
-            text.extend_from_slice(block.text(row));
-            text.push(b'\n');
+/// The cells of a column.
+enum Column {
+    /// Whole numbers from 0.
+    Counts {
+        /// One a row; 0 where blank.
+        values: Vec<u64>,
+        /// Whether a row is blank; as long as its last blank row needs, so nearly always empty.
+        blank: Vec<bool>,
+    },
+    /// Numbers; NaN where blank.
+    Levels(Vec<f64>),
+    /// Text, in which successive rows with the same cell share one place.
+    Texts { text: String, cells: Vec<Range<usize>> },
+}
+
+impl Column {
+    fn new(kind: Kind) -> Self {
+        match kind {
+            Kind::Stamp | Kind::Counter => Self::Counts { values: Vec::new(), blank: Vec::new() },
+            Kind::Gauge => Self::Levels(Vec::new()),
+            Kind::Text => Self::Texts { text: String::new(), cells: Vec::new() },
         }
-        if text.len() < PORTION_BYTES && more {
-            continue;
+    }
+
+    /// Takes the cells of the column `index` of a block.
+    fn extend(&mut self, block: &Block, index: usize) {
+        let rows = 0..block.rows();
+        match self {
+            Self::Counts { values, blank } => {
+                for row in rows {
+                    let number = block.number(row, index);
+                    if number.is_none() {
+                        blank.resize(values.len(), false);
+                        blank.push(true);
+                    }
+                    values.push(number.unwrap_or(0));
+                }
+            }
+            Self::Levels(levels) => levels.extend(rows.map(|row| level(block, row, index))),
+            Self::Texts { text, cells } => {
+                for row in rows {
+                    // A cell that is no text is damage, and its row is not here.
+                    let cell = std::str::from_utf8(block.cell(row, index)).unwrap_or_default();
+                    let place = cells.last().filter(|last| text[(*last).clone()] == *cell).cloned();
+                    cells.push(place.unwrap_or_else(|| {
+                        text.push_str(cell);
+                        text.len() - cell.len()..text.len()
+                    }));
+                }
+            }
         }
-        let portion = options.clone().into_reader_with_file_handle(Cursor::new(&text)).finish()?;
-        match &mut frame {
-            Some(frame) if portion.height() > 0 => drop(frame.vstack_mut(&portion)?),
-            Some(_) => {}
-            None => frame = Some(portion),
+    }
+
+    /// Takes the cells of a column of the same kind.
+    fn append(&mut self, next: Self) {
+        match (self, next) {
+            (Self::Counts { values, blank }, Self::Counts { values: next_values, blank: next_blank }) => {
+                blank.resize(values.len(), false);
+                blank.extend(next_blank);
+                values.extend(next_values);
+            }
+            (Self::Levels(levels), Self::Levels(next)) => levels.extend(next),
+            (Self::Texts { text, cells }, Self::Texts { text: next_text, cells: next_cells }) => {
+                let begin = text.len();
+                text.push_str(&next_text);
+                cells.extend(next_cells.into_iter().map(|cell| begin + cell.start..begin + cell.end));
+            }
+            _ => unreachable!("the kind of a column follows from its name"),
         }
-        text.truncate(head.len());
-        if !more {
-            return Ok(frame.expect("the first portion makes a frame"));
-        }
+    }
+}
+
+/// A cell of a numeric column; NaN where blank.
+fn level(block: &Block, row: usize, column: usize) -> f64 {
+    match block.number(row, column) {
+        Some(number) => number as f64,
+        None => std::str::from_utf8(block.cell(row, column)).ok().and_then(|t| t.parse().ok()).unwrap_or(f64::NAN),
     }
 }
 
@@ -196,7 +257,6 @@ fn parse(rows: &mut Rows<File>, header: &[String]) -> Result<DataFrame> {
 pub const ADVICE: &str = "give the raw.csv of a run; an empty one is left by a tool that ended before its first sample";
 
 const WARNINGS_PER_KIND_MAX: usize = 5;
-const PORTION_BYTES: usize = 8 << 20;
 
 #[cfg(test)]
 mod tests {

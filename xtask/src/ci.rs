@@ -33,7 +33,7 @@ fn run_steps(root: &Path, table: &mut TimeTable) -> Result<()> {
 /// overwrite each other).
 ///
 /// `--examples`, of which there are none, makes cargo choose the dependencies' features as for tests, like the steps
-/// before and after: else polars would be checked twice.
+/// before and after: else some of them would be checked twice.
 fn doc(root: &Path) -> Result<()> {
     let strict = [("RUSTDOCFLAGS", "-D warnings")];
     let common = ["doc", "--workspace", "--no-deps", "--locked", "--examples"];

@@ -1,7 +1,7 @@
 //! Reading a CSV file of which any line may be damaged.
 //!
-//! [`Table::load`] keeps the header and the whole rows and reports every other line. What it keeps is CSV text again
-//! ([`Table::csv`]), ready for a data-frame library; the small readers here serve everything that needs only a column.
+//! [`Table::load`] keeps the header and the whole rows, as CSV text again ([`Table::csv`]), and reports every other line. It serves
+//! what needs a column or two of a small file; who reads long files takes [`Rows`].
 
 use std::io::Read;
 use std::path::PathBuf;
