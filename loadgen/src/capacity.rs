@@ -14,7 +14,7 @@ use std::io::Write;
 use std::thread;
 use std::time::Duration;
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Result, ensure};
 use runlog::{CapacitySummary, LoadSummary, RunDir, TrialSummary};
 
 use crate::cli::lab::CapacityArgs;
@@ -104,10 +104,7 @@ fn judge(summary: &LoadSummary, bounds: &Expectations, rate_per_s: f64) -> Resul
         reasons.push(format!("{} of {} messages could be sent", publish.attempted, publish.offered));
     }
     if let (Some(unknown), true) = (bounds.unknown(summary), reasons.is_empty()) {
-        bail!(
-            "{unknown}: a trial at {rate_per_s:.0} messages/s has no such figure, or too few messages for it; latency needs \
-             subscribers, or acknowledgements (-q 1); a high percentile needs a longer --duration"
-        );
+        return Err(Unknown { unknown, rate_per_s }.into());
     }
     reasons.extend(bounds.unmet(summary));
     Ok(TrialSummary {
@@ -122,6 +119,17 @@ fn judge(summary: &LoadSummary, bounds: &Expectations, rate_per_s: f64) -> Resul
         send_lag_p99_us: publish.send_lag_us.p99,
         ..TrialSummary::default()
     })
+}
+
+/// A trial that the bounds cannot judge.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "{unknown}: a trial at {rate_per_s:.0} messages/s has no such figure, or too few messages for it; latency needs \
+     subscribers, or acknowledgements (-q 1); a high percentile needs a longer --duration"
+)]
+struct Unknown {
+    unknown: &'static str,
+    rate_per_s: f64,
 }
 
 /// Why a trial is made.
@@ -167,7 +175,11 @@ impl Search<'_> {
         let first_good = self.try_at(rate, Purpose::Search)?;
         for _ in 0..OCTAVES {
             let next = if first_good { rate * 2.0 } else { rate / 2.0 };
-            let good = self.try_at(next, Purpose::Search)?;
+            let good = match self.try_at(next, Purpose::Search) {
+                // From here downwards there are too few messages to tell.
+                Err(error) if !first_good && error.is::<Unknown>() => break,
+                tried => tried?,
+            };
             if good != first_good {
                 let (good, bad) = if good { (next, rate) } else { (rate, next) };
                 return Ok(Some((good, bad)));
@@ -271,7 +283,8 @@ fn text(found: &CapacitySummary, trials: u32) -> String {
         (Some(good), None) => format!("failed    the bounds {bounds} held at every rate, up to {good:.0} messages/s"),
         (None, Some(bad)) => {
             format!(
-                "failed    the bounds {bounds} did not hold at any rate, down to {bad:.0} messages/s: begin lower (-I)"
+                "failed    the bounds {bounds} did not hold at any rate, down to {bad:.0} messages/s: begin lower (-I), or where \
+                 fewer messages would tell nothing, make the trials longer (--duration)"
             )
         }
         (None, None) => "failed    no trial was made".to_owned(),
@@ -330,6 +343,27 @@ mod tests {
         let mut rng = Rng::new(3);
         let by_chance = found(10.0, 5, |_| rng.below(2) == 0);
         assert!(!by_chance.settled && text(&by_chance, 5).contains("by chance"), "{}", text(&by_chance, 5));
+    }
+
+    #[test]
+    fn a_rate_with_too_few_messages_ends_the_search_downwards_and_is_an_error_at_the_start() {
+        let search = |from: f64| {
+            let mut found = CapacitySummary::default();
+            let mut attempt = |rate_per_s: f64, _| match rate_per_s {
+                300.0.. => Ok(TrialSummary { rate_per_s, ..TrialSummary::default() }),
+                _ => Err(Unknown { unknown: "p99", rate_per_s }.into()),
+            };
+            let effort = Effort { precision: 0.05, trials: 5 };
+            let result = Search { effort, attempt: &mut attempt, found: &mut found }.run(from);
+            (found, result)
+        };
+        let (found, result) = search(1_000.0);
+        result.unwrap();
+        assert!(
+            !found.settled && found.bad_per_s == Some(500.0) && text(&found, 5).contains("--duration"),
+            "{found:?}"
+        );
+        assert!(search(200.0).1.unwrap_err().to_string().contains("longer --duration"));
     }
 
     /// A knee that is blurred over 10 %: the interval holds it at least as often as it claims.

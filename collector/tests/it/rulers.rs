@@ -20,8 +20,20 @@ while True:
     sum(range(40000))
     time.sleep(0.0005)'";
 
+/// Whether a program of sysstat is on this machine.
+fn is_here(program: &str) -> bool {
+    let is_here = Command::new(program).arg("-V").output().is_ok();
+    if !is_here {
+        eprintln!("skipped: no {program} (apt-get install sysstat)");
+    }
+    is_here
+}
+
 #[test]
 fn a_process_as_pidstat_sees_it() {
+    if !is_here("pidstat") {
+        return;
+    }
     let target = Target::shell(WORKER);
     let ticks = || cpu_ticks(target.pid());
     wait_for("work", || (ticks() > 5).then_some(()));
@@ -65,13 +77,16 @@ fn a_process_as_pidstat_sees_it() {
 
 #[test]
 fn the_host_as_sar_sees_it() {
+    if !is_here("sar") {
+        return;
+    }
     let _work = Target::shell(WORKER);
     let mut collector = Collector::new(&["--role", "loadgen", "--iface", "lo", "--interval", "20ms"]);
     let child = collector.command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     wait_for_rows(collector.out.path(), 2);
     let begun_ns = clock::mono_ns();
     let sar = Command::new("sar").args(["-u", "-w", "3", "1"]).env("LC_ALL", "C").output();
-    let sar = sar.expect("sar (apt-get install sysstat)");
+    let sar = sar.unwrap();
     let ended_ns = clock::mono_ns();
     let rows = wait_for_rows(collector.out.path(), 1).raw().unwrap().rows;
     wait_for_rows(collector.out.path(), rows + 2);
