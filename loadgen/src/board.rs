@@ -258,12 +258,13 @@ impl Series {
     }
 
     /// Those that the latency log keeps, with the tags that they have there.
-    pub(crate) fn logged(&self) -> [(&'static str, &Distribution); 7] {
+    pub(crate) fn logged(&self) -> [(&'static str, &Distribution); 8] {
         [
             ("established", &self.established),
             (hlog::CONNACK, &self.connack),
             ("suback", &self.suback),
             (hlog::SEND_LAG, &self.send_lag),
+            (hlog::OWN_LAG, &self.own_lag),
             ("ack", &self.ack),
             (hlog::CORRECTED, &self.latency),
             (hlog::UNCORRECTED, &self.uncorrected),

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
-use runlog::summary::{ConnectSummary, DisconnectSummary, PublishSummary, ReceiveSummary};
+use runlog::summary::{ConnectSummary, DisconnectSummary, GENERATOR_LAG_LIMIT_US, PublishSummary, ReceiveSummary};
 use runlog::{LoadSummary, Percentiles, StretchSummary};
 
 use serde::Serialize;
@@ -199,16 +199,16 @@ impl Outcome<'_> {
     ///
     /// - a worker thread used more than [`BUSY_LIMIT`] of a core while it produced the load: from the start until all are
     ///   ready for `conn`, from then until the end for `sub` and `pub`; or
-    /// - the 99th percentile of the *own* send lag exceeds [`OWN_LAG_LIMIT_US`], and there are messages enough to know
+    /// - the 99th percentile of the *own* send lag exceeds [`GENERATOR_LAG_LIMIT_US`], and there are messages enough to know
     ///   it. Own lag is the lag of messages whose client was free to send when they became due; messages that waited for
     ///   the window or the socket are left out, because they waited for the peer.
     fn generator_reasons(&self) -> Vec<String> {
         let mut reasons = Vec::new();
-        if let Some(lag_us) = percentiles(&self.series.own_lag).p99.filter(|lag_us| *lag_us > OWN_LAG_LIMIT_US) {
+        if let Some(lag_us) = percentiles(&self.series.own_lag).p99.filter(|lag_us| *lag_us > GENERATOR_LAG_LIMIT_US) {
             reasons.push(format!(
                 "1 % of the messages whose client was free were sent {:.1} ms late or later (limit {} ms)",
                 lag_us / 1e3,
-                OWN_LAG_LIMIT_US / 1e3
+                GENERATOR_LAG_LIMIT_US / 1e3
             ));
         }
         if self.busiest_worker > BUSY_LIMIT {
@@ -235,6 +235,7 @@ impl Outcome<'_> {
             acked: tally.acked,
             late_max_us: late_max_ns / 1_000,
             send_lag_us: percentiles(&self.series.send_lag),
+            own_lag_us: percentiles(&self.series.own_lag),
             ack_us: percentiles(&self.series.ack),
         }
     }
@@ -433,5 +434,3 @@ fn list(by_reason: &BTreeMap<String, u64>) -> String {
 
 /// Share of a core from which on a worker counts as saturated.
 const BUSY_LIMIT: f64 = 0.9;
-/// Own send lag (99th percentile) from which on the plan was not kept: 25 times the pacing quantum.
-const OWN_LAG_LIMIT_US: f64 = 5_000.0;

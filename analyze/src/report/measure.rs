@@ -8,10 +8,11 @@ use std::ops::Range;
 
 use runlog::hlog::{self, LatencyInterval};
 use runlog::write::CounterRow;
-use runlog::{LoadSummary, Percentiles, Run, Warning, columns, order};
+use runlog::{LoadSummary, Percentiles, Run, Warning, columns, order, topics};
 
 use super::experiment::{Load, Point, StepKind};
 use super::metric::Metric;
+use super::recovery;
 use crate::phases::Span;
 use crate::series::Series;
 use crate::stats::changes::steady_load;
@@ -62,6 +63,11 @@ impl Measured {
             measured.judge_connections(kind);
         }
         measured.take_ratios(point, kind);
+        for (metric, found) in
+            [(Metric::Recovery, recovery::of_latency(point)), (Metric::AllBack, recovery::of_clients(point))]
+        {
+            found.into_iter().for_each(|sample| drop(measured.samples.insert(metric, sample)));
+        }
         measured
     }
 
@@ -125,6 +131,7 @@ impl Measured {
                     self.void(Metric::DeliveredPerS, "fewer than two counter samples lie in the measure phase");
                 }
                 self.take_receipts(point);
+                self.take_returns(point);
             }
             // Probes may go beside connections that only live.
             StepKind::Connections | StepKind::Latency => self.take_connects(point),
@@ -167,16 +174,8 @@ impl Measured {
     fn take_receiver_latency(&mut self, point: &Point) {
         let (mut logs, mut measured) = (Vec::new(), Vec::new());
         for load in point.loads("sub") {
-            let span = point.measured_of(&load.run);
-            let inside = |log: &&LatencyInterval| {
-                span.is_some_and(|span| {
-                    let end_wall_ns = log.start_wall_ns + log.length_ns;
-                    log.start_wall_ns + LOG_ROUNDING_NS >= span.begin_wall_ns
-                        && end_wall_ns <= span.end_wall_ns + LOG_ROUNDING_NS
-                })
-            };
             let of_load = self.latency_log(&load.run);
-            measured.extend(of_load.iter().filter(inside).cloned());
+            measured.extend(of_load.iter().filter(|log| is_measured(log, point, &load.run)).cloned());
             logs.extend(of_load);
         }
         self.latencies = if measured.is_empty() { logs } else { measured };
@@ -214,11 +213,32 @@ impl Measured {
             _ => of_all(),
         };
         if let Some(connack) = connack {
-            self.take_percentile(Metric::ConnackP50, &connack, "p50");
-            self.take_percentile(Metric::ConnackP99, &connack, "p99");
-            self.take_percentile(Metric::ConnackP999, &connack, "p999");
-            self.take_extreme(Metric::ConnackMax, connack.max);
+            self.take_connack(&connack);
         }
+    }
+
+    /// Of clients that leave and come back: what came of their attempts, and the CONNACK latency of those in the measure phase.
+    fn take_returns(&mut self, point: &Point) {
+        let returning: Vec<&Load> = point.loads.iter().filter(|load| load.summary.connect.churned > 0).collect();
+        if returning.is_empty() {
+            return;
+        }
+        let failed = returning.iter().map(|load| load.summary.connect.failed + load.summary.connect.retried);
+        self.set(Metric::ConnectFailed, failed.sum::<u64>() as f64);
+        let mut logs = Vec::new();
+        for load in returning {
+            logs.extend(self.latency_log(&load.run).into_iter().filter(|log| is_measured(log, point, &load.run)));
+        }
+        if let Some(sum) = hlog::merge(&logs, Some(hlog::CONNACK)) {
+            self.take_connack(&Percentiles::of_histogram(&sum, US_PER_NS, 0));
+        }
+    }
+
+    fn take_connack(&mut self, connack: &Percentiles) {
+        self.take_percentile(Metric::ConnackP50, connack, "p50");
+        self.take_percentile(Metric::ConnackP99, connack, "p99");
+        self.take_percentile(Metric::ConnackP999, connack, "p999");
+        self.take_extreme(Metric::ConnackMax, connack.max);
     }
 
     fn take_prober(&mut self, point: &Point) {
@@ -407,6 +427,11 @@ impl Measured {
     }
 }
 
+/// Whether an interval of a histogram log lies in the measure phase.
+fn is_measured(log: &LatencyInterval, point: &Point, run: &Run) -> bool {
+    point.measured_of(run).is_some_and(|span| log.is_within(span.begin_wall_ns, span.end_wall_ns))
+}
+
 /// Whether the publishers ask for acknowledgements.
 fn acknowledges(point: &Point) -> bool {
     point
@@ -415,15 +440,13 @@ fn acknowledges(point: &Point) -> bool {
 }
 
 /// How many deliveries one message should cause: all subscribers share one topic, or each has its own (`%i` and its like), which is
-/// a subscriber of one part of the load or of another where several hosts share it.
+/// a subscriber of one part of the load or of another where several hosts share it. Those to whose topics nobody publishes have none.
 fn fan_out(point: &Point) -> f64 {
-    let has_own_topic = |load: &Load| {
-        let topics = config(&load.run, "topics").and_then(serde_json::Value::as_array).into_iter().flatten();
-        topics.filter_map(serde_json::Value::as_str).any(|topic| topic.contains('%'))
-    };
+    let has_own_topic = |load: &Load| topics::of(&load.run).any(|topic| topic.contains('%'));
     let parts = |load: &Load| config(&load.run, "part").and_then(|part| part.get("of")?.as_f64()).unwrap_or(1.0);
     let of = |load: &Load| if has_own_topic(load) { 1.0 / parts(load) } else { load.summary.clients as f64 };
-    point.loads("sub").map(of).sum()
+    let is_heard = |load: &&Load| point.loads("pub").any(|publisher| topics::may_hear(&load.run, &publisher.run));
+    point.loads("sub").filter(is_heard).map(of).sum()
 }
 
 fn config<'a>(run: &'a Run, key: &str) -> Option<&'a serde_json::Value> {
@@ -499,8 +522,6 @@ fn host_busy(rate: &dyn Fn(&str) -> Option<f64>) -> Option<f64> {
 /// With fewer ticks than this the error of counting them exceeds a fifth.
 const CPU_TICKS_MIN: f64 = 10.0;
 const USUAL_TICKS_PER_S: u64 = 100;
-/// Histogram logs stamp their intervals to a millisecond, and the marks are exact.
-const LOG_ROUNDING_NS: u64 = 2_000_000;
 const US_PER_NS: f64 = 1e-3;
 const MIB: f64 = 1_048_576.0;
 /// Below this share of the greatest number of connections, clients were lost.

@@ -47,6 +47,8 @@ pub enum Metric {
     UncorrectedP999,
     /// Greatest.
     UncorrectedMax,
+    /// From what happened to other clients until probes take as long as before again.
+    Recovery,
     /// How late the latest send was.
     SendLateMax,
     /// Successful connections per second of the connection phase.
@@ -59,6 +61,8 @@ pub enum Metric {
     ConnackP999,
     /// Greatest.
     ConnackMax,
+    /// From the begin of a storm until all its clients are back.
+    AllBack,
     /// Connection attempts that failed.
     ConnectFailed,
     /// Connections that ended before they were meant to.
@@ -118,7 +122,7 @@ pub enum Better {
 
 impl Metric {
     /// Every quantity, in the order of presentation.
-    pub const ALL: [Self; 48] = [
+    pub const ALL: [Self; 50] = [
         Self::DeliveredPerS,
         Self::OfferedPerS,
         Self::SentPerS,
@@ -139,12 +143,14 @@ impl Metric {
         Self::UncorrectedP99,
         Self::UncorrectedP999,
         Self::UncorrectedMax,
+        Self::Recovery,
         Self::SendLateMax,
         Self::ConnectRate,
         Self::ConnackP50,
         Self::ConnackP99,
         Self::ConnackP999,
         Self::ConnackMax,
+        Self::AllBack,
         Self::ConnectFailed,
         Self::Disconnected,
         Self::Connections,
@@ -209,12 +215,16 @@ impl Metric {
             Self::UncorrectedMax => {
                 ("uncorrected_max_us", "Latency max, from actual send", "延迟最大值（自实际发送）", "µs", Lower)
             }
+            Self::Recovery => ("recovery_s", "Until latency was as before the event", "事件后延迟恢复时间", "s", Lower),
             Self::SendLateMax => ("send_late_us_max", "Latest send after its due time", "发送最大迟到", "µs", Neither),
             Self::ConnectRate => ("connections_per_s", "Connection rate", "建连速率", "conn/s", Higher),
             Self::ConnackP50 => ("connack_p50_us", "CONNACK latency p50", "CONNACK 延迟 p50", "µs", Lower),
             Self::ConnackP99 => ("connack_p99_us", "CONNACK latency p99", "CONNACK 延迟 p99", "µs", Lower),
             Self::ConnackP999 => ("connack_p999_us", "CONNACK latency p99.9", "CONNACK 延迟 p99.9", "µs", Lower),
             Self::ConnackMax => ("connack_max_us", "CONNACK latency max", "CONNACK 延迟最大值", "µs", Lower),
+            Self::AllBack => {
+                ("all_back_s", "Until all clients were back after a storm", "风暴后全部重连时间", "s", Lower)
+            }
             Self::ConnectFailed => ("connect_failed", "Failed connection attempts", "建连失败次数", "attempts", Lower),
             Self::Disconnected => ("disconnected", "Lost connections", "断开的连接", "connections", Lower),
             Self::Connections => ("connections", "Connections held", "保持的连接数", "connections", Neither),

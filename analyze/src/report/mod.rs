@@ -4,6 +4,7 @@
 //! - [`experiment`]: what is on disk: targets, steps, repeats, and which points failed.
 //! - [`metric`]: the catalogue of quantities.
 //! - [`measure`]: the figures of one point.
+//! - [`recovery`]: how long others notice that clients left.
 //! - [`figures`]: the figures over the repeats; what `report.json` holds.
 //! - [`verdict`]: what may be said, in sentences.
 //! - [`manifest`]: hosts, tools, command lines, files with their hashes.
@@ -42,6 +43,7 @@ pub mod noise;
 pub mod picture;
 pub mod plain;
 pub mod provenance;
+pub mod recovery;
 pub mod steady;
 pub mod text;
 pub mod timeline;

@@ -13,6 +13,7 @@
 //! - [`estimate`]: what a handful of repeats says about a quantity: mean, spread and, where the count allows one, an interval.
 //! - [`location`]: how far one sample lies from another, by ranks.
 //! - [`resample`]: ratios with intervals by bootstrap, over runs and inside one.
+//! - [`mod@recovery`]: how long a disturbance lasts.
 //! - [`fit`]: straight lines through points.
 //! - [`window`]: which rows of a time series a rule looks at.
 
@@ -24,6 +25,7 @@ pub mod fit;
 pub mod location;
 pub mod quantile;
 pub mod random;
+pub mod recovery;
 pub mod resample;
 pub mod serial;
 pub mod trend;

@@ -1,10 +1,11 @@
 //! The report of an A/B experiment: every step, failed points with their reasons, and figures that the model predicts.
 
 use std::fs;
-use std::path::Path;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::support::{analyze, stderr, stdout};
 use crate::tree;
@@ -240,6 +241,102 @@ fn publishers_without_subscribers_are_no_failure() {
     assert!(!rows.iter().any(claims_deliveries), "{rows:?}");
     let verdicts = json["verdicts"].to_string();
     assert!(verdicts.contains("nobody subscribes"), "{verdicts}");
+}
+
+/// A load that is stopped in the middle of a step: a prober's latency is high for half a second, or for good.
+#[test]
+fn recovery_is_timed_from_what_the_runner_did() {
+    let runs = tempfile::tempdir().unwrap();
+    let dir = tree::copy(runs.path());
+    for (home, slow_ms) in [("ours-1", 500), ("ours-2", 0), ("mosquitto-1", 500), ("mosquitto-2", 60_000)] {
+        let home = dir.join(home);
+        let events = fs::read_to_string(home.join("events.jsonl")).unwrap();
+        let events = events.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        let is_begin = |event: &Value| {
+            event["name"] == "measure" && event["edge"] == "begin" && event["detail"]["step"] == "latency-9000"
+        };
+        let mut stopped = events.into_iter().find(is_begin).unwrap();
+        let begin_ns = stopped["mono_ns"].as_u64().unwrap();
+        let stopped_ns = begin_ns + 1_000_000_000;
+        stopped["mono_ns"] = stopped_ns.into();
+        (stopped["kind"], stopped["name"], stopped["edge"]) = ("note".into(), "load-stopped".into(), Value::Null);
+        stopped["detail"]["process"] = "victims".into();
+        let mut file = fs::OpenOptions::new().append(true).open(home.join("events.jsonl")).unwrap();
+        writeln!(file, "{stopped}").unwrap();
+        let probe = |at: u64| {
+            let due_ns = begin_ns + at * 10_000_000;
+            let is_slow = (stopped_ns..stopped_ns + slow_ms * 1_000_000).contains(&due_ns);
+            // The first ones after the event are lost, and stand at the end of the file.
+            let lost = is_slow && due_ns < stopped_ns + 50_000_000;
+            let took_ns = if is_slow { 80_000_000 } else { 60_000 + at % 7 };
+            let received = if lost { String::new() } else { (due_ns + took_ns).to_string() };
+            (lost, format!("{at},{due_ns},{due_ns},{received},1,0\n"))
+        };
+        let mut rows: Vec<_> = (0..250).map(probe).collect();
+        rows.sort_by_key(|(lost, _)| *lost);
+        let rows: String = rows.into_iter().map(|(_, row)| row).collect();
+        let is_prober =
+            |path: &PathBuf| path.to_str().unwrap().contains("/prober-") && path.join("summary.json").exists();
+        let prober = fs::read_dir(&home).unwrap().map(|entry| entry.unwrap().path()).find(is_prober).unwrap();
+        let header = "sequence,due_ns,sent_ns,received_ns,closed_loop,pair\n";
+        fs::write(prober.join("samples.csv"), format!("{header}{rows}")).unwrap();
+    }
+    let (page, json) = report(&dir);
+    let values = |target| figure(&json, "latency-9000", "recovery_s", target)["values"].clone();
+    let (ours, theirs) = (values(0), values(1));
+    assert!((ours[0][1].as_f64().unwrap() - 0.49).abs() < 1e-6, "{ours}");
+    assert_eq!(ours[1][1], 0.0, "{ours}");
+    assert_eq!(theirs.as_array().unwrap().len(), 1, "{theirs}");
+    assert!(page.contains("load-stopped: latency was not as before within 1.5 s"));
+}
+
+/// Subscribers beside those that somebody publishes for, such as clients that only come and go.
+#[test]
+fn subscribers_to_other_topics_are_due_nothing() {
+    let runs = tempfile::tempdir().unwrap();
+    let dir = tree::copy(runs.path());
+    let home = dir.join("ours-1");
+    let change = |dir: &Path, file: &str, change: &dyn Fn(&mut Value)| {
+        let path = dir.join(file);
+        let mut json: Value = serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
+        change(&mut json);
+        fs::write(path, json.to_string()).unwrap();
+    };
+    let loads: Vec<PathBuf> = fs::read_dir(&home).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let of = |tag: &str| loads.iter().find(|path| path.to_str().unwrap().contains(tag)).unwrap();
+    change(of("-fan-q0-pub-"), "meta.json", &|meta| meta["config"]["topics"] = json!(["bench/fan"]));
+    let subscribers = of("-fan-q0-sub-");
+    let others = PathBuf::from(subscribers.to_str().unwrap().replace("-fan-q0-sub-", "-fan-q0-others-"));
+    tree::copy_dir(subscribers, &others);
+    change(&others, "meta.json", &|meta| {
+        meta["config"]["topics"] = json!(["bench/others/%i"]);
+        meta["tag"] = json!("A-ours-fan-q0-others");
+    });
+    change(&others, "summary.json", &|summary| {
+        summary["receive"]["delivered"] = json!(0);
+        summary["connect"]["churned"] = json!(40);
+        summary["connect"]["retried"] = json!(3);
+        summary["stretches"] = json!([
+            {"name": "step-1", "settled_s": 9.0},
+            {"name": "storm-1", "settled_s": 0.25},
+            {"name": "storm-2", "settled_s": 0.5},
+        ]);
+    });
+    let counters = fs::read_to_string(others.join("counters.csv")).unwrap();
+    let lines: Vec<&str> = counters.lines().collect();
+    let received = lines[0].split(',').position(|name| name == "received").unwrap();
+    let blank = |line: &&str| {
+        let cells = line.split(',').enumerate();
+        cells.map(|(at, cell)| if at == received { "0" } else { cell }).collect::<Vec<_>>().join(",") + "\n"
+    };
+    let rows: String = lines[1..].iter().map(blank).collect();
+    fs::write(others.join("counters.csv"), format!("{}\n{rows}", lines[0])).unwrap();
+    let (page, json) = report(&dir);
+    let first = |metric| figure(&json, "fan-q0", metric, 0)["values"][0].clone();
+    assert!((first("delivered_percent")[1].as_f64().unwrap() - 100.0).abs() < 1.0, "{}", first("delivered_percent"));
+    assert_eq!(first("all_back_s"), json!([1, 0.5]));
+    assert_eq!(first("connect_failed"), json!([1, 3.0]));
+    assert!(page.contains("Until all clients were back after a storm"));
 }
 
 #[test]

@@ -333,13 +333,18 @@ pub const COUNTERS: &[Column] = &[
     Column { name: SELF_CPU_US, kind: Kind::Counter },
 ];
 
+/// When a probe was due.
+pub const DUE_NS: &str = "due_ns";
+/// When it came back.
+pub const RECEIVED_NS: &str = "received_ns";
+
 /// `samples.csv` of the prober: one line per measured probe in the order of receipt; lost ones come last and have no
 /// `received_ns`. All stamps are `CLOCK_MONOTONIC`.
 pub const SAMPLES: &[Column] = &[
     Column { name: "sequence", kind: Kind::Gauge },
-    Column { name: "due_ns", kind: Kind::Stamp },
+    Column { name: DUE_NS, kind: Kind::Stamp },
     Column { name: "sent_ns", kind: Kind::Stamp },
-    Column { name: "received_ns", kind: Kind::Stamp },
+    Column { name: RECEIVED_NS, kind: Kind::Stamp },
     // 1 for a probe that a prober which waits for each answer would have sent too, else 0.
     Column { name: "closed_loop", kind: Kind::Gauge },
     // The pair of publisher and subscriber, from 0; each counts its own sequence.

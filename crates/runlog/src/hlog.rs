@@ -31,6 +31,9 @@ pub const CONNACK: &str = "connack";
 /// Tag of the times from when a message was due to when it was sent.
 pub const SEND_LAG: &str = "send_lag";
 
+/// Tag of the same of those messages only whose client was free to send: what the generator itself is late.
+pub const OWN_LAG: &str = "own_lag";
+
 /// Latencies in ns.
 pub type Latencies = Histogram<u64>;
 
@@ -50,6 +53,15 @@ pub struct LatencyInterval {
     pub length_ns: u64,
     /// Values in ns.
     pub histogram: Histogram<u64>,
+}
+
+impl LatencyInterval {
+    /// Whether it lies wholly between two moments, ns since 1970. Logs stamp their intervals to a millisecond; as much is allowed
+    /// for at both ends, and as much again for the clock that was read for the moments.
+    pub fn is_within(&self, begin_wall_ns: u64, end_wall_ns: u64) -> bool {
+        let slack_ns = 2 * clock::NS_PER_S / 1_000;
+        self.start_wall_ns + slack_ns >= begin_wall_ns && self.start_wall_ns + self.length_ns <= end_wall_ns + slack_ns
+    }
 }
 
 /// Sums the intervals with a tag into one histogram; `None` when there are none.

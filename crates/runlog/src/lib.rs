@@ -63,6 +63,7 @@ pub mod secrets;
 pub mod stdout;
 pub mod summary;
 pub mod table;
+pub mod topics;
 pub mod write;
 
 mod error;

@@ -214,6 +214,19 @@ impl Run {
         counter_rows(Table::load(self.counters_path())?)
     }
 
+    /// `samples.csv` of a prober, in the order of the due times.
+    ///
+    /// # Errors
+    /// It is absent or damaged as a whole, or lacks a column.
+    pub fn probes(&self) -> Result<Loaded<Vec<Probe>>> {
+        let table = Table::load(self.samples_path())?;
+        let (due, received) = (table.numbers(columns::DUE_NS)?, table.numbers(columns::RECEIVED_NS)?);
+        let probe = |(due_ns, received_ns): (Option<u64>, Option<u64>)| Some(Probe { due_ns: due_ns?, received_ns });
+        let mut probes: Vec<Probe> = due.into_iter().zip(received).filter_map(probe).collect();
+        probes.sort_by_key(|probe| probe.due_ns);
+        Ok(Loaded { value: probes, warnings: table.warnings })
+    }
+
     /// The last rows of `raw.csv`: see [`Table::load_tail`].
     ///
     /// # Errors
@@ -283,6 +296,22 @@ impl Run {
     /// The file cannot be read.
     pub fn latency(&self) -> Result<Loaded<Vec<LatencyInterval>>> {
         hlog::read(&self.latency_path())
+    }
+}
+
+/// One probe; stamps by `CLOCK_MONOTONIC`, ns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Probe {
+    /// When it was due.
+    pub due_ns: u64,
+    /// When it came back; `None` when it was lost.
+    pub received_ns: Option<u64>,
+}
+
+impl Probe {
+    /// From the due time on, ns; `None` when it was lost.
+    pub fn latency_ns(&self) -> Option<u64> {
+        Some(self.received_ns?.saturating_sub(self.due_ns))
     }
 }
 

@@ -268,6 +268,9 @@ pub struct ConnectSummary {
     pub reconnected: u64,
 }
 
+/// The generator was the limit where 1 % of the messages whose client was free to send were this late, us.
+pub const GENERATOR_LAG_LIMIT_US: f64 = 5_000.0;
+
 /// What a load published.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -284,6 +287,8 @@ pub struct PublishSummary {
     pub late_max_us: u64,
     /// From due time to send, us.
     pub send_lag_us: Percentiles,
+    /// The same of those messages whose client was free to send, us: what the generator itself is late.
+    pub own_lag_us: Percentiles,
     /// From due time to the last acknowledgement (QoS 1 and 2), us.
     pub ack_us: Percentiles,
 }

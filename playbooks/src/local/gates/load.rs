@@ -1,6 +1,7 @@
 //! Load tools and probers: what their own summaries, counters and events say.
 
-use runlog::{Event, LoadSummary, ProbeSummary, Run, Summary};
+use runlog::summary::GENERATOR_LAG_LIMIT_US;
+use runlog::{Event, LoadSummary, Percentiles, ProbeSummary, Run, Summary, hlog, topics};
 
 use super::{Gate, Window, Written};
 use crate::plan::PlannedProcess;
@@ -23,9 +24,11 @@ fn judge_load(process: &PlannedProcess, run: &Run, summary: &LoadSummary, measur
     let reasons = if summary.failures.is_empty() { "it gives no reason".into() } else { summary.failures.join("; ") };
     let mut gates = vec![
         Gate::judged("summary", &process.name, (!summary.ok).then_some(reasons)),
-        match generator_failure(summary) {
-            remark @ Some(_) if process.saturates => Gate { remark, ..Gate::judged("generator", &process.name, None) },
-            failure => Gate::judged("generator", &process.name, failure),
+        match generator(process, run, summary, measure) {
+            Gate { failure: remark @ Some(_), .. } if process.saturates => {
+                Gate { remark, ..Gate::judged("generator", &process.name, None) }
+            }
+            gate => gate,
         },
         Gate::judged("payload", &process.name, damage(run, summary)),
     ];
@@ -39,10 +42,44 @@ fn judge_load(process: &PlannedProcess, run: &Run, summary: &LoadSummary, measur
     gates
 }
 
-fn generator_failure(summary: &LoadSummary) -> Option<String> {
+/// Whether the generator kept its own plan. How late it was counts in the measure phase, as far as its log tells: the tool itself judges
+/// its whole run, the moment included in which all tools of the step start at once.
+fn generator(process: &PlannedProcess, run: &Run, summary: &LoadSummary, measure: Option<Window>) -> Gate {
+    let is_late = |lag: &Percentiles| lag.p99.is_some_and(|us| us > GENERATOR_LAG_LIMIT_US);
+    let was_late = summary.publish.as_ref().is_some_and(|publish| is_late(&publish.own_lag_us));
+    let measured = measure.and_then(|window| own_lag(run, window));
+    // Beside the lag, what it says is that a worker was busy.
+    let was_busy = summary.generator_reasons.len() > usize::from(was_late);
+    let reasons = summary.generator_reasons.join("; ");
     let late_ms = summary.publish.as_ref().map_or(0.0, |publish| publish.late_max_us as f64 / 1e3);
-    let text = format!("the generator could not keep its own plan (latest send {late_ms:.1} ms after its due time)");
-    summary.generator_limited.then_some(text)
+    let whole = format!(
+        "the generator could not keep its own plan: {reasons} (latest send {late_ms:.1} ms after its due time)"
+    );
+    let judged = |failure| Gate::judged("generator", &process.name, failure);
+    match measured {
+        _ if was_busy => judged(Some(whole)),
+        None => judged(was_late.then_some(whole)),
+        Some(lag) if is_late(&lag) => {
+            let ms = lag.p99.unwrap_or_default() / 1e3;
+            judged(Some(format!(
+                "the generator could not keep its own plan: in the measure phase 1 % of the messages whose client was free were sent \
+                 {ms:.1} ms late or later (limit {} ms)",
+                GENERATOR_LAG_LIMIT_US / 1e3
+            )))
+        }
+        Some(_) => {
+            Gate { remark: was_late.then(|| format!("{reasons}, but not in the measure phase")), ..judged(None) }
+        }
+    }
+}
+
+/// The generator's own lag in the measure phase, us; `None` where no interval of its log lies in it.
+fn own_lag(run: &Run, (begin_ns, end_ns): Window) -> Option<Percentiles> {
+    let meta = run.meta.as_ref()?;
+    let wall = |mono_ns: u64| (mono_ns + meta.started_wall_ns).saturating_sub(meta.started_mono_ns);
+    let log = run.latency().ok()?.value;
+    let measured = log.iter().filter(|interval| interval.is_within(wall(begin_ns), wall(end_ns)));
+    Some(Percentiles::of_histogram(&hlog::merge(measured, Some(hlog::OWN_LAG))?, 1e-3, 0))
 }
 
 /// Bytes that were not what a broker may send: damaged payloads, and what is no MQTT. The tool keeps the bytes.
@@ -144,23 +181,26 @@ pub(super) fn unverified(written: &[Written<'_>]) -> Option<Gate> {
     })
 }
 
-/// A subscriber that receives nothing while others publish is a role that was lost: what is measured then is a broker that
-/// delivers to nobody.
+/// A subscriber that receives nothing of what others publish for it is a role that was lost: what is measured then is a broker
+/// that delivers to nobody.
 pub(super) fn lost_roles(written: &[Written<'_>]) -> Vec<Gate> {
-    let loads: Vec<(&PlannedProcess, LoadSummary)> = written
+    let loads: Vec<(&PlannedProcess, &Run, LoadSummary)> = written
         .iter()
         .filter_map(|(process, run)| match run.summary() {
-            Ok(Some(Summary::Load(summary))) => Some((*process, *summary)),
+            Ok(Some(Summary::Load(summary))) => Some((*process, *run, *summary)),
             _ => None,
         })
         .collect();
-    let sent: u64 = loads.iter().filter_map(|(_, summary)| Some(summary.publish.as_ref()?.written)).sum();
-    let receivers = loads.iter().filter_map(|(process, summary)| Some((process, summary.receive.as_ref()?)));
+    let published = |subscriber: &Run| -> u64 {
+        let heard = loads.iter().filter(|(_, publisher, _)| topics::may_hear(subscriber, publisher));
+        heard.filter_map(|(.., summary)| Some(summary.publish.as_ref()?.written)).sum()
+    };
+    let receivers = loads.iter().filter_map(|(process, run, summary)| Some((process, run, summary.receive.as_ref()?)));
     receivers
-        .filter(|_| sent > 0)
-        .map(|(process, receive)| {
-            let nothing = format!("received nothing, while {sent} messages were published");
-            Gate::judged("roles", &process.name, (receive.delivered == 0).then_some(nothing))
+        .filter_map(|(process, run, receive)| {
+            let sent = Some(published(run)).filter(|sent| *sent > 0)?;
+            let nothing = format!("received nothing, while {sent} messages were published for it");
+            Some(Gate::judged("roles", &process.name, (receive.delivered == 0).then_some(nothing)))
         })
         .collect()
 }
@@ -175,9 +215,12 @@ const NS_PER_MS: u64 = 1_000_000;
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
+    use runlog::clock::NS_PER_S;
     use runlog::summary::{PublishSummary, ReceiveSummary};
     use runlog::write::CounterRow;
-    use runlog::{Meta, Percentiles, Role, RunDir};
+    use runlog::{Meta, Role, RunDir};
 
     use super::*;
     use crate::local::gates::tests::process;
@@ -224,18 +267,56 @@ mod tests {
         assert_eq!(disturbance(&ProbeSummary::default()), None, "too few probes say nothing");
     }
 
+    /// The verdict over a run whose first second was late and whose second one was not, or one that was busy.
+    fn generator_of(measure: Option<(u64, u64)>, has_log: bool, was_busy: bool) -> Gate {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let lag = Percentiles { p99: Some(17_100.0), ..Percentiles::default() };
+        let publish = PublishSummary { own_lag_us: lag, ..PublishSummary::default() };
+        let mut reasons = vec!["1 % were sent 17.1 ms late".to_owned()];
+        reasons.extend(was_busy.then(|| "a worker used 97 % of a core".to_owned()));
+        let summary = LoadSummary { publish: Some(publish), generator_reasons: reasons, ..LoadSummary::default() };
+        let run = written(folder.path(), "pub", summary.clone(), serde_json::Value::Null);
+        let (begun, mono_ns) =
+            run.meta.as_ref().map(|meta| (meta.started_wall_ns, meta.started_mono_ns)).expect("written");
+        if has_log {
+            let mut log = RunDir::reopen(&run.path).and_then(|dir| dir.latency_log()).expect("writable");
+            for (second, lag_ns) in [(0, 50_000_000), (1, 90_000)] {
+                let mut histogram = hlog::histogram();
+                histogram.record_n(lag_ns, 1_000).expect("in range");
+                log.append(Some(hlog::OWN_LAG), begun + second * NS_PER_S, NS_PER_S, &histogram).expect("writable");
+            }
+        }
+        let measure = measure.map(|(from_s, to_s)| (mono_ns + from_s * NS_PER_S, mono_ns + to_s * NS_PER_S));
+        generator(&process("pub"), &Run::open(&run.path), &summary, measure)
+    }
+
+    #[test]
+    fn a_generator_is_late_where_figures_are_taken_from() {
+        let later = generator_of(Some((1, 2)), true, false);
+        assert!(later.failure.is_none() && later.remark.is_some_and(|text| text.contains("not in the measure phase")));
+        let all = generator_of(Some((0, 2)), true, false).failure.expect("half of them were late");
+        assert!(all.contains("50.") && all.contains("limit 5 ms"), "{all}");
+        for gate in [generator_of(None, true, false), generator_of(Some((1, 2)), false, false)] {
+            assert!(gate.failure.is_some_and(|why| why.contains("17.1 ms")), "the whole run counts");
+        }
+        assert!(generator_of(Some((1, 2)), true, true).failure.is_some_and(|why| why.contains("97 %")));
+    }
+
+    /// A load tool's run with this summary and configuration.
+    fn written(folder: &Path, name: &str, summary: LoadSummary, config: serde_json::Value) -> Run {
+        let dir = RunDir::create(folder.join(name)).expect("a new directory");
+        let mut meta = Meta::of_this_process("loadgen", "1", Role::Loadgen, name, None);
+        meta.config = config;
+        dir.write_meta(&meta).expect("writable");
+        dir.write_summary(&LoadSummary { tool: "loadgen".into(), ..summary }).expect("writable");
+        Run::open(dir.path())
+    }
+
     #[test]
     fn payloads_of_which_none_is_verified_fail_where_they_are_stamped_and_are_remarked_elsewhere() {
         let verdict = |verified: u64, stamped: Option<bool>| {
             let folder = tempfile::tempdir().expect("a temporary folder");
-            let run = |name: &str, summary: LoadSummary, config: serde_json::Value| {
-                let dir = RunDir::create(folder.path().join(name)).expect("a new directory");
-                let mut meta = Meta::of_this_process("loadgen", "1", Role::Loadgen, name, None);
-                meta.config = config;
-                dir.write_meta(&meta).expect("writable");
-                dir.write_summary(&LoadSummary { tool: "loadgen".into(), ..summary }).expect("writable");
-                Run::open(dir.path())
-            };
+            let run = |name, summary, config| written(folder.path(), name, summary, config);
             let receive = ReceiveSummary { delivered: 9, verified, ..ReceiveSummary::default() };
             let publish = PublishSummary { written: 9, ..PublishSummary::default() };
             let sub = LoadSummary { receive: Some(receive), ..LoadSummary::default() };
@@ -255,21 +336,18 @@ mod tests {
     }
 
     #[test]
-    fn a_subscriber_without_messages_is_lost_only_while_somebody_publishes() {
+    fn a_subscriber_without_messages_is_lost_only_while_somebody_publishes_for_it() {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let run = |name: &str, summary: LoadSummary| {
-            let dir = RunDir::create(folder.path().join(name)).expect("a new directory");
-            let summary = LoadSummary { tool: "loadgen".into(), ..summary };
-            dir.write_summary(&summary).expect("writable");
-            Run::open(dir.path())
-        };
-        let receive = ReceiveSummary::default();
-        let sub = run("sub", LoadSummary { receive: Some(receive), ..LoadSummary::default() });
+        let topic = |topic: &str| serde_json::json!({"topics": [topic]});
+        let receive = || LoadSummary { receive: Some(ReceiveSummary::default()), ..LoadSummary::default() };
+        let sub = written(folder.path(), "sub", receive(), topic("bench/%i"));
+        let other = written(folder.path(), "other", receive(), topic("bench/other/%i"));
         let publish = PublishSummary { written: 7, ..PublishSummary::default() };
-        let sender = run("pub", LoadSummary { publish: Some(publish), ..LoadSummary::default() });
-        let (s, p) = (process("sub"), process("pub"));
+        let publish = LoadSummary { publish: Some(publish), ..LoadSummary::default() };
+        let sender = written(folder.path(), "pub", publish, topic("bench/%i"));
+        let (s, o, p) = (process("sub"), process("other"), process("pub"));
         assert_eq!(lost_roles(&[(&s, &sub)]), []);
-        let gates = lost_roles(&[(&s, &sub), (&p, &sender)]);
+        let gates = lost_roles(&[(&s, &sub), (&o, &other), (&p, &sender)]);
         assert_eq!((gates.len(), gates[0].process.as_str()), (1, "sub"));
         assert!(gates[0].failure.as_ref().is_some_and(|why| why.contains("7 messages")), "{gates:?}");
     }
