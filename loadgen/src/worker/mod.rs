@@ -482,7 +482,7 @@ const READ_SIZE: usize = 256 * 1_024;
 const TURN_NS_MAX: u64 = WHEEL_TICK_NS;
 /// Messages that are due within this time of each other go out in one turn: a wake-up costs as much as a message. What
 /// it adds to the send lag is recorded like any other delay.
-const QUANTUM_NS: u64 = 200_000;
+const QUANTUM_NS: u64 = 400_000;
 /// CPU time is read this often; reading it is a system call.
 const CPU_READ_NS: u64 = 20_000_000;
 /// Precision of keep-alive and time-outs.
