@@ -5,6 +5,7 @@
 //!
 //! - [`floor`]: the least that a broker on sockets can do: the zero of the scale;
 //! - [`driver`]: one thread of MQTT clients that loads a broker and counts what comes back;
+//! - [`index`]: the topic index by itself;
 //! - [`hold`]: clients in a process of their own, so that they can vanish at once;
 //! - [`load`]: the other way round: what our load generator costs, beside the least client;
 //! - [`target`]: a broker process, started afresh for each measurement, and what it takes of the machine;
@@ -16,6 +17,7 @@
 mod driver;
 mod floor;
 mod hold;
+mod index;
 mod instructions;
 mod load;
 mod rows;
@@ -53,6 +55,9 @@ enum Command {
     /// Be the least client: 500 pairs at QoS 0, so many messages a second, until killed
     #[command(hide = true)]
     Pairs { port: u16, rate: f64 },
+    /// Fill an index and look topics up
+    #[command(hide = true, name = index::COMMAND)]
+    FillIndex,
     /// Do one operation so often, for callgrind
     #[command(hide = true)]
     Repeat { operation: String, count: u64 },
@@ -97,6 +102,7 @@ fn main() -> ExitCode {
             hold::run(port, connections, keep_alive_s).map(|()| true)
         }
         Some(Command::Pairs { port, rate }) => load::run_pairs(port, rate).map(|()| true),
+        Some(Command::FillIndex) => index::run().map(|()| true),
         Some(Command::Repeat { operation, count }) => instructions::repeat(&operation, count).map(|()| true),
         Some(Command::Instructions(arguments)) => instructions::run(&arguments),
         None => run(&cli.run),

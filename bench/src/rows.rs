@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use anyhow::{Result, bail};
 use mqtt_wire::QoS;
-use topic_index::FilterIndex;
 
 use crate::driver::Driver;
 use crate::hold::Held;
+use crate::index;
 use crate::load::{self, LoadWork};
 use crate::steadiness::Steadiness;
 use crate::table::short;
@@ -261,7 +261,7 @@ impl Row {
     /// Starts the target and measures once.
     pub(crate) fn measure(&self, target: &Target, setting: &Setting) -> Result<Figures> {
         match self.work {
-            Work::Index => return index(),
+            Work::Index => return index::measure(),
             Work::Load(work) => return load::measure(target, work, setting),
             _ => {}
         }
@@ -532,42 +532,6 @@ fn group(broker: &Running) -> Result<Figures> {
         ("last_leave_us", last_leave),
         ("first_leave_of_last", first_leave / last_leave),
     ])
-}
-
-/// A million filters of which nine are broad and match every topic that is asked, in random order. Memory is what the
-/// process grows by, less the text of the filters.
-fn index() -> Result<Figures> {
-    const FILTERS: u64 = 1_000_000;
-    const BROAD: [&str; 9] = [
-        "#",
-        "+/#",
-        "site/#",
-        "site/+/device/#",
-        "+/+/+/+/+",
-        "+/+/device/+/#",
-        "site/+/+/+/temperature",
-        "+/+/+/+/temperature",
-        "site/+/device/+/temperature",
-    ];
-    let (before, mut text_bytes) = (crate::target::rss_bytes_of("self")?, 0);
-    let mut index = FilterIndex::new();
-    for n in 0..FILTERS {
-        let filter = BROAD.get(n as usize).map_or_else(|| format!("site/+/device/{n}/#"), |&filter| filter.to_owned());
-        text_bytes += filter.len() as u64;
-        index.get_or_insert_with(&filter, || n);
-    }
-    let bytes = (crate::target::rss_bytes_of("self")? - before).saturating_sub(text_bytes) as f64 / FILTERS as f64;
-    let topics: Vec<String> = (0..200_000_u64)
-        .map(|n| BROAD.len() as u64 + n.wrapping_mul(0x9E37_79B9_7F4A_7C15) % (FILTERS - BROAD.len() as u64))
-        .map(|n| format!("site/{}/device/{n}/temperature", n % 100))
-        .collect();
-    let (started, mut matches) = (std::time::Instant::now(), 0_u64);
-    for topic in &topics {
-        index.for_each_match(topic, |_| matches += 1);
-    }
-    let lookup_us = started.elapsed().as_secs_f64() * 1e6 / topics.len() as f64;
-    let matches = matches as f64 / topics.len() as f64;
-    Ok(vec![("lookup_us", lookup_us), ("bytes_beyond_text", bytes), ("matches", matches)])
 }
 
 impl std::fmt::Display for Goal {

@@ -48,7 +48,7 @@ pub fn report(figures: &Figures, lang: Lang) -> String {
         push(format_args!("\n| {quantity} | {unit} | {} |{against}\n", heads.join(" | ")));
         push(format_args!("| :-- | :-- |{}\n", " --: |".repeat(heads.len() + usize::from(is_pair))));
         for row in &step.rows {
-            let cells: Vec<String> = row.figures.iter().map(|figure| cell(figure, lang)).collect();
+            let cells: Vec<String> = row.figures.iter().map(|figure| cell(figure, lang).replace('|', "\\|")).collect();
             let difference = row.contrast.as_ref().map_or_else(|| "–".to_owned(), |c| contrast(c).of(lang).to_owned());
             let difference = if is_pair { format!(" {difference} |") } else { String::new() };
             let (name, unit) = (row.metric.name(), row.metric.unit_text());
@@ -105,9 +105,10 @@ pub fn terminal(figures: &Figures) -> String {
     let mut push = |arguments: std::fmt::Arguments| text.write_fmt(arguments).expect("a String takes everything");
     let error = if figures.repeats as usize >= INTERVAL_REPEATS_MIN { "95 % interval" } else { "range of the repeats" };
     push(format_args!(
-        "mean ± half the {error} (n={} unless said){}, * all repeats pooled\n",
+        "mean ± half the {error} (n={} unless said){}, * all repeats pooled{}\n",
         figures.repeats,
-        if is_pair { "; A against B in % of B, ≈ ranges overlap, ? one repeat" } else { "" }
+        if is_pair { "; A against B in % of B, ≈ ranges overlap, ? one repeat" } else { "" },
+        if rows.iter().flatten().any(|cell| cell == VOID) { ", void: no figure, the page says why" } else { "" }
     ));
     for (step, failed) in figures.steps.iter().flat_map(|step| step.failed.iter().map(move |failed| (step, failed))) {
         let point = format!("{} {} {} #{}", step.name, failed.label, failed.target, failed.repeat);
@@ -137,7 +138,7 @@ fn narrow_cell(figure: &Figure, repeats: usize) -> String {
         (Some(found), _) => narrow(found),
         (None, Some(pooled)) => format!("{}*", number(pooled.value)),
         (None, None) if figure.voids.is_empty() => "failed".to_owned(),
-        (None, None) => "none".to_owned(),
+        (None, None) => VOID.to_owned(),
     }
 }
 
@@ -172,11 +173,16 @@ fn cell(figure: &Figure, lang: Lang) -> String {
             let (value, count) = (pooled(found), found.count);
             text!("{value} (all repeats pooled, n={count} messages)", "{value}（合并所有重复，n={count} 条消息）")
         }
-        (None, None) if figure.voids.is_empty() => Text::pair("failed", "失败"),
-        (None, None) => Text::pair("none", "无"),
+        (None, None) => match figure.voids.first() {
+            None => Text::pair("failed", "失败"),
+            Some((_, reason)) => text!("void: {reason}", "无效：{reason}"),
+        },
     };
     text.of(lang).to_owned()
 }
+
+/// A figure that the data does not carry.
+const VOID: &str = "void";
 
 #[cfg(test)]
 mod tests {

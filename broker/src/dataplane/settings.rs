@@ -53,7 +53,7 @@ pub(super) const GATHER_BELOW: f64 = 0.5;
 const _: () = assert!(GATHER_BELOW < SPREAD_ABOVE, "what has been gathered would be spread at once");
 /// Connections closed and deadlines acted upon in one turn. Each costs microseconds, and many clients can vanish in the
 /// same moment: the rest waits for the next turn, so that publishing goes on.
-pub(super) const ENDS_PER_TURN: usize = 128;
+pub(super) const ENDS_PER_TURN: usize = 32;
 /// One part in so many of the memory budget is not for messages but for connections, sessions and subscriptions.
 pub(super) const MEMORY_RESERVE: usize = 8;
 /// Messages in flight to a session that go on when memory is short.

@@ -126,6 +126,29 @@ fn testers_share_a_load_and_a_killed_runner_leaves_nothing_on_any_host() {
     let table = said(&output);
     let delivered = table.lines().find(|line| line.to_lowercase().contains("delivered")).expect("a line of the table");
     assert!(delivered.chars().any(|c| c.is_ascii_digit()), "{table}");
+
+    a_broker_that_runs_already_on_a_host_is_measured_and_left_alone(&lab, path);
+    assert!(as_found(&lab));
+}
+
+fn a_broker_that_runs_already_on_a_host_is_measured_and_left_alone(lab: &SshLab, path: &Path) {
+    let config = path.join("runs-already.conf");
+    fs::write(&config, "listener 1883 10.78.0.1\nallow_anonymous true\nuser root\n").expect("written");
+    let program = if Path::new("/usr/sbin/mosquitto").exists() { "/usr/sbin/mosquitto" } else { "mosquitto" };
+    let sut = lab.host("sut1");
+    let mut broker = sut.start(program, &["-c", config.to_str().expect("a plain path")]);
+    wait_for("mosquitto", || lab.accepts(([10, 78, 0, 1], 1883).into()));
+    let args = ["inventory.yml", "--targets", "external@10.78.0.1:1883", "--out", "external/runs"];
+    let output = finish(runner(lab, path, &args), path);
+    assert!(matches!(output.status.code(), Some(0 | 3)), "{}", said(&output));
+    assert!(sut.programs().iter().any(|name| name == "mosquitto"), "it still runs: {}", said(&output));
+    let experiment = experiment_dir(&path.join("external"));
+    results_are_whole(&experiment, "external-1");
+    let runs = discover(&[experiment.join("external-1").join("sut1")]).expect("readable");
+    let of_broker = runs.iter().filter_map(|run| run.meta.as_ref()?.process.as_ref()?.exe.clone());
+    assert!(of_broker.into_iter().any(|exe| exe.ends_with("mosquitto")), "the collector found its process");
+    broker.kill().expect("it lives");
+    broker.wait().expect("our own child");
 }
 
 fn unreachable_and_incomplete_hosts_are_named(lab: &SshLab, path: &Path) {

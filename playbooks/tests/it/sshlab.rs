@@ -168,7 +168,8 @@ impl SshLab {
         self.hosts.iter().find(|host| host.name == name).expect("a host of this name")
     }
 
-    fn accepts(&self, address: SocketAddr) -> bool {
+    /// Whether somebody listens there, seen from where the hosts are reached.
+    pub(crate) fn accepts(&self, address: SocketAddr) -> bool {
         let network = fs::File::open(format!("/proc/{}/ns/net", self.controller.first.id())).expect("it lives");
         let connect = move || {
             nix::sched::setns(network, nix::sched::CloneFlags::CLONE_NEWNET).expect("root may");
@@ -190,6 +191,16 @@ impl Host {
         names.retain(|name| !matches!(name.as_str(), "sshd" | "unshare"));
         names.sort();
         names
+    }
+
+    /// Starts a program on it that stays; it ends with the host.
+    pub(crate) fn start(&self, program: &str, args: &[&str]) -> Child {
+        let of = |space: &str| format!("/proc/{}/ns/{space}", self.space.first.id());
+        let (processes, mounts) = (of("pid_for_children"), of("mnt"));
+        let mut command = Command::new("nsenter");
+        command.arg(format!("--net={}", of("net"))).arg(format!("--pid={processes}")).arg(format!("--mount={mounts}"));
+        command.arg("--").arg(program).args(args).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        command.spawn().expect("nsenter starts")
     }
 
     /// A sysctl of its network.
