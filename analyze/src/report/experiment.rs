@@ -87,6 +87,8 @@ pub struct Step {
     pub purpose: Option<String>,
     /// What kind of figures it gives.
     pub kind: StepKind,
+    /// Something is meant to change in its measure phase (`steady = "off"` in the plan), so that a trend is no finding.
+    pub is_to_change: bool,
 }
 
 /// What a step loads the broker with, which decides what it can tell.
@@ -408,7 +410,9 @@ fn steps(plan: &Value, runs: &[Run]) -> Vec<Step> {
     for planned in plan_steps(plan) {
         let Some(name) = text(planned, "step") else { continue };
         if !steps.iter().any(|step| step.name == name) {
-            steps.push(Step { name, purpose: text(planned, "purpose"), kind: planned_kind(planned) });
+            let is_to_change = planned.get("steady").and_then(Value::as_str) == Some("off");
+            let (purpose, kind) = (text(planned, "purpose"), planned_kind(planned));
+            steps.push(Step { name, purpose, kind, is_to_change });
         }
     }
     let mut by_time: Vec<&Run> = runs.iter().collect();
@@ -418,7 +422,7 @@ fn steps(plan: &Value, runs: &[Run]) -> Vec<Step> {
         let kind = run_kind(run);
         match steps.iter_mut().find(|step| step.name == context.step) {
             Some(step) => step.kind = step.kind.max(kind),
-            None => steps.push(Step { name: context.step.clone(), purpose: None, kind }),
+            None => steps.push(Step { name: context.step.clone(), purpose: None, kind, is_to_change: false }),
         }
     }
     steps

@@ -380,7 +380,13 @@ fn step_figures(experiment: &Experiment, measured: &[Measured], step: usize) -> 
         // A step that failed throughout keeps a row, so that it is seen to have failed.
         rows.extend(main_metrics(experiment.steps[step].kind).first().map(|metric| row(*metric)));
     }
-    let timeline = |(point, _): (&Point, &Measured)| Timeline::of(point, label(point.target), experiment.is_plain);
+    let timeline = |(point, _): (&Point, &Measured)| {
+        let mut timeline = Timeline::of(point, label(point.target), experiment.is_plain)?;
+        if experiment.steps[point.step].is_to_change {
+            timeline.steady.clear();
+        }
+        Some(timeline)
+    };
     let lengths: Vec<f64> = places.clone().flat_map(of_target).filter_map(|(_, m)| m.measured_s).collect();
     StepFigures {
         name: experiment.steps[step].name.clone(),

@@ -334,6 +334,8 @@ impl Metric {
             Self::DeliveredPerS => "delivered",
             Self::Lost => return "messages lost".to_owned(),
             Self::CpuPerMessage => "CPU per message",
+            Self::Recovery => return "latency as before after, s".to_owned(),
+            Self::AllBack => return "all clients back after, s".to_owned(),
             Self::TxMib => "sent",
             Self::Ctxt => return "context switches/s".to_owned(),
             other => other.title(),

@@ -240,10 +240,12 @@ fn main_metrics(kind: StepKind) -> &'static [Metric] {
         StepKind::Idle => &[Metric::Rss, Metric::BrokerCpu],
         StepKind::Connections => &[Metric::ConnectRate, Metric::ConnackP99, Metric::Rss],
         StepKind::Latency => {
-            &[Metric::LatencyP50, Metric::LatencyP99, Metric::LatencyMax, Metric::ConnectRate, Metric::Rss]
+            use Metric::{ConnectRate, LatencyMax, LatencyP50, LatencyP99, Recovery, Rss};
+            &[LatencyP50, LatencyP99, LatencyMax, Recovery, ConnectRate, Rss]
         }
         StepKind::Throughput => {
-            &[Metric::DeliveredPerS, Metric::Lost, Metric::CpuPerMessage, Metric::LatencyP50, Metric::LatencyP99]
+            use Metric::{AllBack, CpuPerMessage, DeliveredPerS, LatencyP50, LatencyP99, Lost, Recovery};
+            &[DeliveredPerS, Lost, CpuPerMessage, LatencyP50, LatencyP99, Recovery, AllBack]
         }
     }
 }
