@@ -72,7 +72,7 @@ pub(crate) fn expand(
             for side in in_turn(sides, repeat, index, options.seed) {
                 let mut place = places.next(&options.layout)?;
                 if let Some(address) = side.address {
-                    place = place.at(address);
+                    place = place.at(address, &options.layout);
                 }
                 let making = Making { experiment, point, side, repeat, tools, machine, options, place };
                 steps.push(making.step().with_context(|| format!("{}: step {}", experiment.name, point.name))?);

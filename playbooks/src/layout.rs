@@ -68,9 +68,10 @@ pub(crate) struct Place {
 }
 
 impl Place {
-    /// Where a broker that runs already is reached.
-    pub(crate) fn at(self, broker: SocketAddrV4) -> Self {
-        let origin = (!broker.ip().is_loopback()).then(|| towards(broker)).flatten();
+    /// Where a broker that runs already is reached: from hosts with addresses of their own, or from this machine.
+    pub(crate) fn at(self, broker: SocketAddrV4, layout: &Layout) -> Self {
+        let is_elsewhere = layout.hosts.is_empty() && !broker.ip().is_loopback();
+        let origin = is_elsewhere.then(|| towards(broker)).flatten();
         Self { host: *broker.ip(), port: broker.port(), origin, ..self }
     }
 }

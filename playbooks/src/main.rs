@@ -30,6 +30,7 @@ mod tools;
 mod typed;
 mod vm;
 
+use std::net::SocketAddrV4;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 
@@ -394,9 +395,9 @@ fn make_plan(
         Some(names) => sides(&resolve::choices(names), shelf, absent)?,
         None => sides(&experiment.targets, shelf, absent)?,
     };
-    if selection.place != Place::Local && sides.iter().any(|side| side.address.is_some()) {
-        bail!("a broker that runs already is reached from this machine only: leave out --in");
-    };
+    for address in sides.iter().filter_map(|side| side.address) {
+        check_reach(address, selection.place, &scene.layout)?;
+    }
     let (dir, id) = experiment_dir(&selection.out, &experiment.name, runlog::clock::wall_ns());
     let options = Options {
         dir,
@@ -411,6 +412,30 @@ fn make_plan(
     let mut plan = expand(experiment, &sides, tools, &scene.machine, &options)?;
     plan.notes.extend(scene.notes);
     Ok(plan)
+}
+
+/// Refuses a broker that runs already where the load cannot reach it, or nobody can watch it.
+fn check_reach(address: SocketAddrV4, place: Place, layout: &Layout) -> Result<()> {
+    match place {
+        Place::Local => {}
+        Place::Netns | Place::Vm => {
+            bail!(
+                "a broker that runs already is reached from this machine or from hosts (--in ansible): leave out --in"
+            )
+        }
+        Place::Ansible => {
+            let sut = layout.host(&layout.cast.sut).context("the inventory has no host in group sut")?;
+            if sut.address != *address.ip() {
+                bail!(
+                    "the broker at {address} is not on {}, which has {}: put its host into group sut of the inventory, with the \
+                     address of the network that is measured as lab_address",
+                    sut.name,
+                    sut.address
+                );
+            }
+        }
+    }
+    Ok(())
 }
 
 impl Selection {

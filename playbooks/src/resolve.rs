@@ -136,7 +136,7 @@ fn external(text: &str, label: &str) -> Result<Side> {
     let where_from = if address.ip().is_loopback() {
         "its process is the one that listens there"
     } else {
-        "it runs on another machine, so that its CPU, memory and network are not measured"
+        "unless it runs on a host of an inventory, its CPU, memory and network are not measured"
     };
     let note = format!("{label}: {place} is {address}; {where_from}");
     let nothing = Found { exe: String::new(), starter: None, version: None, sha256: None, note: None };
