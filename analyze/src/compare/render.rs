@@ -106,7 +106,14 @@ fn table(text: &mut String, metric: Metric, names: &BTreeSet<String>, of_step: &
 fn short(row: &Row, turned: bool) -> String {
     let turn = |ratio: f64| if turned { 1.0 / ratio } else { ratio };
     let percent = |ratio: f64| 100.0 * (turn(ratio) - 1.0);
-    let (Some(ratio), false) = (row.ratio, row.kind == Kind::NotComparable) else { return NOT_COMPARABLE.to_owned() };
+    let ratio = match (row.kind, row.ratio) {
+        (Kind::NoDifference, None) => return "= (both 0)".to_owned(),
+        // One of the two is 0: there is a difference, and no ratio.
+        (Kind::Higher, None) => return if turned { "lower: 0" } else { "higher than 0" }.to_owned(),
+        (_, Some(0.0)) => return if turned { "higher than 0" } else { "lower: 0" }.to_owned(),
+        (Kind::NotComparable, _) | (_, None) => return NOT_COMPARABLE.to_owned(),
+        (_, Some(ratio)) => ratio,
+    };
     let interval = row.ratio_ci95.map_or(String::new(), |(low, high)| {
         let (one, other) = (percent(low), percent(high));
         format!(" [{:+.1}, {:+.1}]", one.min(other), one.max(other))
@@ -214,3 +221,33 @@ fn push(text: &mut String, arguments: std::fmt::Arguments) {
 
 const NONE: &str = "–";
 const NOT_COMPARABLE: &str = "not comparable";
+
+#[cfg(test)]
+mod tests {
+    use super::super::verdict::Basis;
+    use super::*;
+    use crate::report::metric::Metric;
+
+    #[test]
+    fn what_has_no_ratio_is_told_in_words() {
+        let row = |kind, ratio| Row {
+            metric: Metric::Lost,
+            unit: Metric::Lost.unit(),
+            a: None,
+            b: None,
+            ratio,
+            ratio_ci95: None,
+            basis: Basis::None,
+            noise: None,
+            better: None,
+            kind,
+            verdict: String::new(),
+        };
+        let both = |row: &Row| [short(row, false), short(row, true)];
+        assert_eq!(both(&row(Kind::NoDifference, None)), ["= (both 0)", "= (both 0)"]);
+        assert_eq!(both(&row(Kind::Higher, None)), ["higher than 0", "lower: 0"]);
+        assert_eq!(both(&row(Kind::Lower, Some(0.0))), ["lower: 0", "higher than 0"]);
+        assert_eq!(both(&row(Kind::Lower, Some(0.5))), ["-50.0 %", "+100.0 %"]);
+        assert_eq!(both(&row(Kind::NotComparable, None)), ["not comparable", "not comparable"]);
+    }
+}

@@ -319,6 +319,9 @@ fn a_matrix_holds_every_target_against_every_other() {
     let line = |name: &str| text.lines().find(|line| line.starts_with(&format!("| {name} |"))).unwrap().to_owned();
     assert!(line("one").contains("-20."), "{text}");
     assert!(line("two").contains("+25.") && line("two").contains("| = ("), "{text}");
+    let nothing_lost = [Path::new("compare"), Path::new("--matrix"), tree::quickstart(), Path::new("--metric=lost")];
+    let text = stdout(&analyze(nothing_lost));
+    assert!(text.contains("| = (both 0) |") && !text.contains("not comparable |"), "{text}");
     let output = analyze([Path::new("compare"), Path::new("--matrix"), &home.path().join("A-one")]);
     assert!(!output.status.success() && stderr(&output).contains("of two targets or more"), "{}", stderr(&output));
     let output = analyze([Path::new("compare"), home.path()]);
