@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
 use nix::sys::signal::Signal;
+use runlog::event;
 use serde::{Deserialize, Serialize};
 
 /// A whole experiment.
@@ -354,9 +355,9 @@ impl Action {
     /// Name of its event.
     pub(crate) fn name(self) -> &'static str {
         match self {
-            Self::Stop => "load-stopped",
-            Self::Pause => "load-paused",
-            Self::Resume => "load-resumed",
+            Self::Stop => event::LOAD_STOPPED,
+            Self::Pause => event::LOAD_PAUSED,
+            Self::Resume => event::LOAD_RESUMED,
         }
     }
 

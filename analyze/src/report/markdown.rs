@@ -48,7 +48,7 @@ pub fn report(figures: &Figures, lang: Lang) -> String {
         push(format_args!("\n| {quantity} | {unit} | {} |{against}\n", heads.join(" | ")));
         push(format_args!("| :-- | :-- |{}\n", " --: |".repeat(heads.len() + usize::from(is_pair))));
         for row in &step.rows {
-            let cells: Vec<String> = row.figures.iter().map(|figure| cell(figure, lang).replace('|', "\\|")).collect();
+            let cells: Vec<String> = row.figures.iter().map(|figure| in_table(&cell(figure, lang))).collect();
             let difference = row.contrast.as_ref().map_or_else(|| "–".to_owned(), |c| contrast(c).of(lang).to_owned());
             let difference = if is_pair { format!(" {difference} |") } else { String::new() };
             let (name, unit) = (row.metric.name(), row.metric.unit_text());
@@ -63,7 +63,7 @@ pub fn report(figures: &Figures, lang: Lang) -> String {
         for claim in &set.judged {
             let (decimals, unit, words) = (claim.decimals, &claim.unit, super::html::verdict_words(claim.verdict));
             let found = claim.found_published.map_or("–".to_owned(), |found| format!("{found:.decimals$}"));
-            let [text, reason] = [&claim.text, &claim.reason].map(|text| text.replace('|', "\\|"));
+            let [text, reason] = [&claim.text, &claim.reason].map(|text| in_table(text));
             let (published, words) = (claim.published, words.of(lang));
             push(format_args!("| {text} | {published:.decimals$} {unit} | {found} | {words} | {reason} |\n"));
         }
@@ -179,6 +179,11 @@ fn cell(figure: &Figure, lang: Lang) -> String {
         },
     };
     text.of(lang).to_owned()
+}
+
+/// Text that is no end of a cell.
+fn in_table(text: &str) -> String {
+    text.replace('|', "\\|")
 }
 
 /// A figure that the data does not carry.

@@ -63,11 +63,9 @@ impl Measured {
             measured.judge_connections(kind);
         }
         measured.take_ratios(point, kind);
-        for (metric, found) in
-            [(Metric::Recovery, recovery::of_latency(point)), (Metric::AllBack, recovery::of_clients(point))]
-        {
-            found.into_iter().for_each(|sample| drop(measured.samples.insert(metric, sample)));
-        }
+        let recovered = recovery::of_latency(point, &mut measured.warnings);
+        measured.samples.extend(recovered.map(|sample| (Metric::Recovery, sample)));
+        measured.samples.extend(recovery::of_clients(point).map(|sample| (Metric::AllBack, sample)));
         measured
     }
 

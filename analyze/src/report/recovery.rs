@@ -1,6 +1,6 @@
 //! What clients that leave at once do to others, and how long it takes until they are back.
 
-use runlog::{Edge, Event, EventKind};
+use runlog::{Edge, Event, EventKind, Warning, event};
 
 use super::experiment::Point;
 use super::measure::Sample;
@@ -8,8 +8,8 @@ use crate::phases::Span;
 use crate::stats::recovery::{self, Recovery};
 
 /// How long a probe's latency stayed disturbed after what happened in the measure phase: a load that the runner stopped or
-/// paused, or a storm. Of several moments the one that took longest. `None` where nothing happened or nobody probed.
-pub fn of_latency(point: &Point) -> Option<Sample> {
+/// paused, or a storm. What is damaged in the file of probes is added to `warnings`. Of several moments the one that took longest. `None` where nothing happened or nobody probed.
+pub fn of_latency(point: &Point, warnings: &mut Vec<Warning>) -> Option<Sample> {
     let (run, _) = point.prober.as_ref()?;
     let measured = point.measured?;
     let moments = moments(point, measured);
@@ -17,7 +17,10 @@ pub fn of_latency(point: &Point) -> Option<Sample> {
         return None;
     }
     let probes = match run.probes() {
-        Ok(probes) => probes.value,
+        Ok(probes) => {
+            warnings.extend(probes.warnings);
+            probes.value
+        }
         Err(error) => return Some(Sample::Void(format!("the probes one by one: {error}"))),
     };
     let mut worst_s = 0.0_f64;
@@ -89,5 +92,5 @@ fn moments(point: &Point, measured: Span) -> Vec<(String, u64)> {
 }
 
 /// What a runner does to a load in the middle of a step; one that goes on again disturbs as well.
-const ACTIONS: [&str; 3] = ["load-stopped", "load-paused", "load-resumed"];
+const ACTIONS: [&str; 3] = [event::LOAD_STOPPED, event::LOAD_PAUSED, event::LOAD_RESUMED];
 const STORM: &str = "storm-";

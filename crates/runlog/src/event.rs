@@ -62,6 +62,13 @@ pub enum EventKind {
     Note,
 }
 
+/// Note of a runner: in the middle of a step it asks a load to end.
+pub const LOAD_STOPPED: &str = "load-stopped";
+/// The same: a load stands still from here on.
+pub const LOAD_PAUSED: &str = "load-paused";
+/// The same: a load goes on.
+pub const LOAD_RESUMED: &str = "load-resumed";
+
 /// Begin or end of what an event names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

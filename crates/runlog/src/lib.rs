@@ -39,6 +39,7 @@
 //! - [`mod@write`]: [`RunDir`] and the writers that it hands out.
 //! - [`read`]: [`discover`] and [`Run`].
 //! - [`parts`]: runs whose file of samples was cut.
+//! - [`topics`]: who publishes for whom.
 //! - [`rows`]: reading a CSV file of any size, a block of rows at a time.
 //! - [`table`]: reading a CSV file of which any line may be damaged.
 //! - [`console`]: what emqtt_bench and loadgen print on a terminal.
