@@ -150,15 +150,22 @@ fn run(arguments: &RunArguments) -> Result<bool> {
         for row in &rows {
             for target in arguments.targets.iter().filter(|target| row.applies_to(target)) {
                 eprintln!("round {round} of {}: {} against {target}", arguments.rounds, row.name);
-                let figures = row.measure(target, &setting);
-                let figures = figures.with_context(|| format!("{} against {target}", row.name))?;
-                // A long run that is cut has told what it had.
-                eprintln!("  {}", table::listed(&figures));
-                table.add(row.name, target, round, figures)?;
+                // Told at once, for a long run that is cut; a failure does not take the other measurements with it.
+                match row.measure(target, &setting) {
+                    Ok(figures) => {
+                        eprintln!("  {}", table::listed(&figures));
+                        table.add(row.name, target, round, figures)?;
+                    }
+                    Err(error) => {
+                        eprintln!("  failed: {error:#}");
+                        table.add_failure(row.name, target, round, &format!("{error:#}"))?;
+                    }
+                }
             }
         }
     }
     print!("{}", table.render(&rows));
+    table.check_failures()?;
     Ok(table.all_reached(&rows))
 }
 

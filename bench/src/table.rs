@@ -6,7 +6,7 @@ use std::fs::File;
 use std::io::Write as _;
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
 use crate::rows::{Bound, Figures, Goal, Row};
 use crate::target::Target;
@@ -18,6 +18,8 @@ pub(crate) struct Table {
     values: BTreeMap<(&'static str, String, &'static str), Vec<f64>>,
     /// Figures of each row in the order of their appearance.
     figures: BTreeMap<&'static str, Vec<&'static str>>,
+    /// Row, target: what went wrong, and in which round.
+    failures: BTreeMap<(&'static str, String), Vec<String>>,
     json: Option<File>,
 }
 
@@ -29,17 +31,15 @@ impl Table {
             file.with_context(|| format!("cannot write {}", path.display()))
         };
         let json = json.map(open).transpose()?;
-        Ok(Self { targets: targets.to_vec(), values: BTreeMap::new(), figures: BTreeMap::new(), json })
+        let (values, figures, failures) = Default::default();
+        Ok(Self { targets: targets.to_vec(), values, figures, failures, json })
     }
 
     /// Adds one measurement.
     pub(crate) fn add(&mut self, row: &'static str, target: &Target, round: usize, figures: Figures) -> Result<()> {
-        if let Some(file) = &mut self.json {
-            let values: serde_json::Map<_, _> =
-                figures.iter().map(|&(name, value)| (name.to_owned(), value.into())).collect();
-            let line = serde_json::json!({"row": row, "target": target.to_string(), "round": round, "figures": values});
-            writeln!(file, "{line}").context("cannot write the measurements")?;
-        }
+        let values: serde_json::Map<_, _> =
+            figures.iter().map(|&(name, value)| (name.to_owned(), value.into())).collect();
+        self.note(&serde_json::json!({"row": row, "target": target.to_string(), "round": round, "figures": values}))?;
         for (figure, value) in figures {
             let known = self.figures.entry(row).or_default();
             if !known.contains(&figure) {
@@ -48,6 +48,28 @@ impl Table {
             self.values.entry((row, target.to_string(), figure)).or_default().push(value);
         }
         Ok(())
+    }
+
+    /// Adds a measurement that failed.
+    pub(crate) fn add_failure(&mut self, row: &'static str, target: &Target, round: usize, why: &str) -> Result<()> {
+        self.note(&serde_json::json!({"row": row, "target": target.to_string(), "round": round, "failed": why}))?;
+        self.failures.entry((row, target.to_string())).or_default().push(format!("round {round}: {why}"));
+        Ok(())
+    }
+
+    fn note(&mut self, line: &serde_json::Value) -> Result<()> {
+        let Some(file) = &mut self.json else { return Ok(()) };
+        writeln!(file, "{line}").context("cannot write the measurements")
+    }
+
+    /// # Errors
+    /// When a measurement failed.
+    pub(crate) fn check_failures(&self) -> Result<()> {
+        match self.failures.values().map(Vec::len).sum() {
+            0 => Ok(()),
+            1 => bail!("a measurement failed"),
+            count => bail!("{count} measurements failed"),
+        }
     }
 
     /// Median of a figure.
@@ -75,7 +97,7 @@ impl Table {
     }
 
     /// The table as Markdown: medians, the spread from least to most where there were several rounds, ratios to the
-    /// floor, verdicts on our broker.
+    /// floor, verdicts on our broker. Below it, what failed.
     pub(crate) fn render(&self, rows: &[&'static Row]) -> String {
         let mut text = String::from("| row | figure |");
         self.targets.iter().for_each(|target| write!(text, " {target} |").expect("a string takes all"));
@@ -92,15 +114,24 @@ impl Table {
                 text += &goal.map_or(" |\n".into(), |goal| format!(" {} |\n", self.verdict(row.name, goal)));
             }
         }
+        for ((row, target), failures) in &self.failures {
+            writeln!(text, "\nFailed: {row} against {target}, {}", failures.join("; ")).expect("a string takes all");
+        }
         text
     }
 
     fn cell(&self, row: &'static str, target: &Target, figure: &'static str) -> String {
-        let Some(values) = self.values.get(&(row, target.to_string(), figure)) else { return "-".into() };
+        let failed = self.failures.contains_key(&(row, target.to_string()));
+        let Some(values) = self.values.get(&(row, target.to_string(), figure)) else {
+            return if failed { "failed".into() } else { "-".into() };
+        };
         let mut cell = short(median(values));
         if values.len() > 1 {
             let (least, most) = values.iter().fold((f64::MAX, f64::MIN), |(a, b), &value| (a.min(value), b.max(value)));
             write!(cell, " ({} to {})", short(least), short(most)).expect("a string takes all");
+        }
+        if let Some(failures) = self.failures.get(&(row, target.to_string())) {
+            write!(cell, ", {} more failed", failures.len()).expect("a string takes all");
         }
         if *target != Target::Floor
             && let Some(floor) = self.median(row, &Target::Floor, figure).filter(|&floor| floor > 0.0)
@@ -166,6 +197,27 @@ mod tests {
             table.add(row.name, &targets[1], round, vec![("cpu_us_per_msg", 1.5)]).unwrap();
         }
         assert!(!table.all_reached(&[row]) && table.render(&[row]).contains("MISSED"));
+    }
+
+    #[test]
+    fn a_failure_is_shown_beside_what_was_measured() {
+        let row = ROWS.iter().find(|row| row.name == "fan-q0").unwrap();
+        let targets = [Target::Floor, Target::Ours(None, false), Target::Mosquitto];
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let mut table = Table::new(&targets, Some(file.path())).unwrap();
+        table.add(row.name, &targets[0], 1, vec![("cpu_us_per_msg", 1.0)]).unwrap();
+        table.add(row.name, &targets[1], 1, vec![("cpu_us_per_msg", 1.2)]).unwrap();
+        assert!(table.check_failures().is_ok());
+        table.add_failure(row.name, &targets[1], 2, "no answer").unwrap();
+        table.add_failure(row.name, &targets[2], 1, "has died").unwrap();
+        let text = table.render(&[row]);
+        assert!(text.contains("| 1.00 | 1.20, 1 more failed, 1.20 x | failed |"), "{text}");
+        assert!(text.contains("Failed: fan-q0 against ours, round 2: no answer\n"), "{text}");
+        assert!(text.contains("Failed: fan-q0 against mosquitto, round 1: has died\n"), "{text}");
+        assert_eq!(table.check_failures().unwrap_err().to_string(), "2 measurements failed");
+        let lines = std::fs::read_to_string(file.path()).unwrap();
+        let last: serde_json::Value = serde_json::from_str(lines.lines().last().unwrap()).unwrap();
+        assert_eq!((&last["target"], &last["failed"]), (&"mosquitto".into(), &"has died".into()));
     }
 
     #[test]
