@@ -109,6 +109,12 @@ pub(crate) const ROWS: &[Row] = &[
         work: Work::Idle,
     },
     Row {
+        name: "one-pair",
+        title: "one pair, QoS 0, 1,000 messages/s: what a turn costs that has one message",
+        goals: &[],
+        work: Work::Flow(ONE_PAIR),
+    },
+    Row {
         name: "fan-q0",
         title: "10 publishers, 10 subscribers, one topic, QoS 0, 3,000 messages/s in",
         goals: &[goal("cpu_us_per_msg", Bound::TimesFloor(1.4))],

@@ -8,7 +8,7 @@ use mqtt_wire::Version;
 use super::alias::{Alias, SentAliases};
 use super::session::OFFLINE;
 
-/// Slot and generation of a connection; its poll token. A slot is used again, its generation is not.
+/// Slot and generation of a connection. A slot is used again, its generation is not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct ConnRef {
     pub(super) slot: u32,
@@ -86,16 +86,6 @@ pub(super) struct V5 {
     pub(super) sent_aliases: Option<Box<SentAliases>>,
     /// Whether reason strings and user properties may be sent with any packet (section 3.1.2.11.7).
     pub(super) problem_information: bool,
-}
-
-impl ConnRef {
-    pub(super) fn token(self) -> mio::Token {
-        mio::Token((self.generation as usize) << 32 | self.slot as usize)
-    }
-
-    pub(super) fn from_token(token: mio::Token) -> Self {
-        Self { slot: token.0 as u32, generation: (token.0 >> 32) as u32 }
-    }
 }
 
 impl Conn {

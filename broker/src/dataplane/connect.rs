@@ -1,5 +1,7 @@
 //! CONNECT (section 3.1): finding the worker that the client belongs to, taking over, making or resuming the session.
 
+use std::os::fd::AsRawFd;
+
 use mio::net::TcpStream;
 use mqtt_wire::packet::Will;
 use mqtt_wire::properties::Carrier;
@@ -61,10 +63,10 @@ impl Worker {
 
     /// Gives the connection to the worker that its client belongs to.
     fn hand_over(&mut self, at: ConnRef, owner: u16, bytes: &[u8]) {
-        let mut conn = self.conns.remove(at.slot as usize);
+        let conn = self.conns.remove(at.slot as usize);
         let entry = self.take_entry(at.slot);
         self.totals.connections.give_back(1);
-        if let Err(error) = self.poll.registry().deregister(conn.transport.tcp_mut()) {
+        if let Err(error) = self.watch.remove(conn.transport.tcp().as_raw_fd()) {
             tracing::warn!(%error, "cannot hand a connection over");
             self.count_out(entry);
             return;

@@ -5,7 +5,8 @@
 //! that is not busy, and go to their own when it is and when a processor has nothing else to do. A worker moves as a
 //! whole, between two of its turns; it does not notice, and neither does anybody who sends it mail.
 //!
-//! The first thread sleeps in its own worker's poller, in which the pollers of its guests are registered.
+//! The first thread sleeps in its own worker's poller, which tells of the sockets of its guests as well ([`super::watch`]).
+//! The guests' own pollers are registered in it for what they bring along.
 
 use std::io;
 use std::sync::Arc;
@@ -22,6 +23,7 @@ use super::mail::Mail;
 use super::settings::{
     EVENTS_PER_TURN, GATHER_BELOW, IDLE_PROCESSORS_TO_SPREAD, LOAD_WINDOW_NS, SHUFFLE_WINDOW_NS, SPREAD_ABOVE, Spread,
 };
+use super::watch::{Subject, subject};
 use super::worker::Worker;
 
 /// Turns in which workers in one thread answer each other's mail, before the poller is asked again.
@@ -118,8 +120,8 @@ struct First {
 
 struct Guest {
     lent: Lent,
-    /// Its poller has events.
-    woken: bool,
+    /// Its own poller may have events.
+    brings_events: bool,
     /// Packets received and delivered at the end of the last window.
     done: u64,
 }
@@ -130,48 +132,71 @@ impl First {
     }
 
     fn run(mut self) -> io::Result<Counters> {
-        let (mut events, mut guest_events) = (new_events(), new_events());
+        let (mut events, mut brought) = (new_events(), new_events());
         while !self.own.stopping {
-            let rests_ns =
-                self.guests.iter_mut().map(|guest| if guest.woken { Some(0) } else { guest.worker().rest_ns() });
+            let rests_ns = self.guests.iter_mut().map(Guest::rest_ns);
             let guests_ns = rests_ns.fold(None, sooner);
             let rest_ns = sooner(self.own.rest_ns(), guests_ns);
             self.own.poll(&mut events, rest_ns)?;
             // Whoever sends them mail need not wake them now: they have their turn below.
             self.guests.iter().for_each(|guest| guest.lent.worker.inbox.awake());
+            let mut told = self.sort(&events);
             // All act before any writes: a connection that gets something from several workers is written once.
             for _ in 0..ROUNDS {
                 self.own.act(&events);
-                self.let_guests_act(&mut guest_events)?;
+                self.let_guests_act(&events, told);
                 // What they sent to this thread's own worker needs no look at the poller.
                 events.clear();
+                told = 0;
                 if !self.own.inbox.has_mail() {
                     break;
                 }
             }
             self.own.write_out();
             self.guests.iter_mut().for_each(|guest| guest.worker().write_out());
+            self.guests.iter_mut().try_for_each(|guest| guest.unpack(&mut brought))?;
             self.exchange_guests()?;
         }
         Ok(self.own.end())
     }
 
-    /// Has every guest act that has something to do.
-    fn let_guests_act(&mut self, events: &mut Events) -> io::Result<()> {
-        let (woken, now_ns) = (std::mem::take(&mut self.own.woken_guests), self.own.now_ns);
-        for guest in &mut self.guests {
-            guest.woken |= woken & (1 << guest.lent.worker.id) != 0;
-            guest.act(events, now_ns)?;
+    /// Finds out whom the events are for: a bit for each guest that has some. Those for workers that have gone home are
+    /// sent after them.
+    fn sort(&mut self, events: &Events) -> u64 {
+        let mut told = 0;
+        for event in events {
+            let (worker, subject) = subject(event.token());
+            if worker == self.own.id {
+                continue;
+            }
+            match self.guests.iter_mut().find(|guest| guest.lent.worker.id == worker) {
+                Some(guest) if subject == Subject::Poller => guest.brings_events = true,
+                Some(_) => told |= 1 << worker,
+                None => self.own.send(worker, Mail::LeftBehind(event.token())),
+            }
         }
-        Ok(())
+        told
+    }
+
+    /// Has every guest act that has something to do.
+    fn let_guests_act(&mut self, events: &Events, told: u64) {
+        let now_ns = self.own.now_ns;
+        for guest in &mut self.guests {
+            let worker = guest.worker();
+            // Its own last look at the clock may have been later.
+            worker.now_ns = worker.now_ns.max(now_ns);
+            if told & (1 << worker.id) != 0 || worker.has_work() {
+                worker.act(events);
+            }
+        }
     }
 
     /// Takes in workers that have been lent, and sends home who has to stop or finds a processor.
     fn exchange_guests(&mut self) -> io::Result<()> {
-        for lent in std::mem::take(&mut self.own.lent) {
-            self.own.watch_guest(&lent.worker)?;
+        for mut lent in std::mem::take(&mut self.own.lent) {
+            self.own.take_in_guest(&mut lent.worker)?;
             // What is in its poller already raised no event in ours.
-            self.guests.push(Guest { lent, woken: true, done: 0 });
+            self.guests.push(Guest { lent, brings_events: true, done: 0 });
         }
         let share = self.meter.share(self.own.now_ns)?;
         if let Some(share) = share {
@@ -190,8 +215,8 @@ impl First {
     }
 
     fn send_home(&mut self, place: usize) -> io::Result<()> {
-        let Lent { worker, back } = self.guests.swap_remove(place).lent;
-        self.own.forget_guest(&worker)?;
+        let Lent { mut worker, back } = self.guests.swap_remove(place).lent;
+        self.own.send_off_guest(&mut worker)?;
         // Cannot fail: its thread waits for nothing else.
         let _ = back.send(worker);
         Ok(())
@@ -230,22 +255,19 @@ impl Guest {
         &mut self.lent.worker
     }
 
-    /// Acts, if there is something to do.
-    fn act(&mut self, events: &mut Events, now_ns: u64) -> io::Result<()> {
-        let woken = std::mem::take(&mut self.woken);
-        let worker = self.worker();
-        // Its own last look at the clock may have been later.
-        worker.now_ns = worker.now_ns.max(now_ns);
-        if woken {
+    fn rest_ns(&mut self) -> Option<u64> {
+        if self.brings_events { Some(0) } else { self.worker().rest_ns() }
+    }
+
+    /// Has what its own poller tells of watched by this thread's.
+    fn unpack(&mut self, events: &mut Events) -> io::Result<()> {
+        if self.brings_events {
+            let worker = self.worker();
             worker.poll(events, Some(0))?;
+            events.iter().for_each(|event| worker.watch_here(event.token()));
             // A poller that had more to tell raises no event for the rest.
-            self.woken = events.iter().count() >= EVENTS_PER_TURN;
-        } else if worker.has_work() {
-            events.clear();
-        } else {
-            return Ok(());
+            self.brings_events = events.iter().count() >= EVENTS_PER_TURN;
         }
-        self.lent.worker.act(events);
         Ok(())
     }
 }

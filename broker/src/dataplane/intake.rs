@@ -1,8 +1,8 @@
 //! From a listening socket to packets: accepting, reading, cutting bytes into packets, dispatching them.
 
 use std::io::{self, Read};
+use std::os::fd::AsRawFd;
 
-use mio::Interest as Readiness;
 use mio::net::TcpStream;
 use mqtt_wire::{AckKind, DecodeError, Frame, Packet, PacketType, ReasonCode};
 
@@ -14,6 +14,7 @@ use super::settings::{
     ACCEPT_RETRY_NS, ACCEPTS_PER_TURN, FLUSH_BYTES, LARGE_PARTIAL_BYTES, LINGER, OUTPUT_HIGH_BYTES, READ_BYTES,
     READ_BYTES_WHEN_SWAMPED, TICK_NS,
 };
+use super::watch::{SLOTS, Subject};
 use super::worker::Worker;
 
 /// What a read left behind.
@@ -32,6 +33,13 @@ impl Worker {
         let mut accepting = std::mem::take(&mut self.accepting);
         accepting.retain(|&listener| self.accept(listener));
         self.accepting = accepting;
+    }
+
+    /// Notes that a listener may have connections.
+    pub(super) fn list_accepting(&mut self, listener: usize) {
+        if !self.accepting.contains(&listener) {
+            self.accepting.push(listener);
+        }
     }
 
     /// Accepts a turn's share; `true` when there may be more.
@@ -87,18 +95,18 @@ impl Worker {
     }
 
     /// Gives a connection its place and its first deadline. `None`: there is no room, it is closed.
-    pub(super) fn admit(&mut self, mut transport: Transport, entry: Entry) -> Option<ConnRef> {
-        if self.memory_is_spent() || !self.totals.connections.take(1, self.settings.limits.max_connections) {
+    pub(super) fn admit(&mut self, transport: Transport, entry: Entry) -> Option<ConnRef> {
+        let (slot, most) = (self.conns.vacant_key(), self.settings.limits.max_connections);
+        if self.memory_is_spent() || slot >= SLOTS || !self.totals.connections.take(1, most) {
             self.counters.refused_on_arrival += 1;
             tracing::debug!("too many connections, or too little memory");
             self.count_out(entry);
             return None;
         }
         let generation = self.next_generation();
-        let slot = self.conns.vacant_key() as u32;
+        let slot = slot as u32;
         let at = ConnRef { slot, generation };
-        let both = Readiness::READABLE | Readiness::WRITABLE;
-        if let Err(error) = self.poll.registry().register(transport.tcp_mut(), at.token(), both) {
+        if let Err(error) = self.watch.add(transport.tcp().as_raw_fd(), Subject::Conn(at)) {
             tracing::warn!(%error, "cannot watch a connection");
             self.totals.connections.give_back(1);
             self.count_out(entry);

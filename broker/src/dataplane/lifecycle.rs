@@ -50,7 +50,7 @@ impl Worker {
                     }
                 }
                 Timer::Stall(session) => self.check_stall(session),
-                Timer::Accept(listener) => self.accepting.push(listener),
+                Timer::Accept(listener) => self.list_accepting(listener),
             }
         }
     }

@@ -3,6 +3,7 @@
 
 use std::sync::{Arc, mpsc};
 
+use mio::Token;
 use mio::net::TcpStream;
 
 use super::counters::{Counters, Gauges};
@@ -40,6 +41,8 @@ pub(super) enum Mail {
     Report(mpsc::Sender<(Counters, Gauges)>),
     /// A worker to be run by the receiver's thread.
     Lend(Box<Lent>),
+    /// An event of the receiver's, told by the poller of another thread, in which what it is about was left.
+    LeftBehind(Token),
     /// A message with subscribers at the receiver.
     Publish(Message),
     /// A message for one member of a shared subscription.

@@ -5,7 +5,7 @@
 //! over with its first bytes. So a session never moves, and taking a session over is local. The modules, in the order
 //! in which a byte meets them:
 //!
-//! - [`crew`]: threads, and which of them runs which worker.
+//! - [`crew`]: threads, and which of them runs which worker; [`watch`]: which poller tells of what.
 //! - [`worker`]: the loop: wait, take mail, read, act, send mail, write. All state hangs from here.
 //! - [`intake`]: accepting, reading, cutting bytes into packets, dispatching them.
 //! - [`connect`]: CONNECT: hand-over, takeover, a new or a resumed session.
@@ -49,6 +49,7 @@ mod subscribe;
 mod subscribers;
 mod subscriptions;
 mod totals;
+mod watch;
 mod worker;
 
 pub(crate) use counters::{Counters, Gauges};

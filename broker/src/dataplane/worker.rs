@@ -34,13 +34,15 @@ use super::settings::{
 };
 use super::subscribers::Interest;
 use super::totals::Totals;
+use super::watch::{GENERATIONS, Subject, Watch, subject, token};
 
 /// One worker thread's whole world.
 #[derive(Debug)]
 pub(crate) struct Worker {
     pub(super) id: u16,
     pub(super) settings: Settings,
-    pub(super) poll: Poll,
+    poll: Poll,
+    pub(super) watch: Watch,
     pub(super) listeners: Vec<TcpListener>,
     /// Listeners that may have more connections than one turn accepts.
     pub(super) accepting: Vec<usize>,
@@ -103,14 +105,7 @@ pub(crate) struct Worker {
     pub(super) stopping: bool,
     /// Workers that this one's thread is to run from now on.
     pub(super) lent: Vec<Lent>,
-    /// Bit `n`: the poller of worker `n`, which this one's thread runs, has events.
-    pub(super) woken_guests: u64,
 }
-
-/// Tokens of the mailbox, of the listeners and of guests, out of the way of connections: no generation gets this far.
-const MAILBOX: Token = Token(usize::MAX);
-const FIRST_LISTENER: usize = usize::MAX - 1_024;
-const FIRST_GUEST: usize = FIRST_LISTENER - MAX_WORKERS;
 
 /// Makes one worker per element of `listeners`, which holds that worker's sockets.
 ///
@@ -122,20 +117,25 @@ const FIRST_GUEST: usize = FIRST_LISTENER - MAX_WORKERS;
 pub(crate) fn build(settings: &Settings, listeners: Vec<Vec<TcpListener>>) -> io::Result<Vec<Worker>> {
     assert!((1..=MAX_WORKERS).contains(&listeners.len()), "the number of workers is checked when settings are made");
     let polls = listeners.iter().map(|_| Poll::new()).collect::<io::Result<Vec<_>>>()?;
+    let watches = polls.iter().zip(0..).map(|(poll, id)| Watch::new(id, poll.registry(), polls[0].registry()));
+    let watches = watches.collect::<io::Result<Vec<_>>>()?;
     let mailboxes =
-        polls.iter().map(|poll| mailbox::mailbox(poll.registry(), MAILBOX)).collect::<io::Result<Vec<_>>>()?;
+        polls.iter().zip(0..).map(|(poll, id)| mailbox::mailbox(poll.registry(), token(id, Subject::Mailbox)));
+    let mailboxes = mailboxes.collect::<io::Result<Vec<_>>>()?;
     let (peers, inboxes): (Vec<_>, Vec<_>) = mailboxes.into_iter().unzip();
     let (hasher, started, totals) = (RandomState::new(), Instant::now(), Arc::new(Totals::default()));
     let stamps = Arc::default();
     let mut workers = Vec::new();
-    for (id, ((poll, inbox), mut listeners)) in polls.into_iter().zip(inboxes).zip(listeners).enumerate() {
-        for (index, listener) in listeners.iter_mut().enumerate() {
-            poll.registry().register(listener, Token(FIRST_LISTENER + index), Readiness::READABLE)?;
+    let parts = polls.into_iter().zip(watches).zip(inboxes).zip(listeners);
+    for (id, (((poll, watch), inbox), listeners)) in parts.enumerate() {
+        for (place, listener) in listeners.iter().enumerate() {
+            watch.add(listener.as_raw_fd(), Subject::Listener(place))?;
         }
         workers.push(Worker {
             id: id as u16,
             settings: settings.clone(),
             poll,
+            watch,
             listeners,
             accepting: Vec::new(),
             addresses: Addresses::default(),
@@ -173,7 +173,6 @@ pub(crate) fn build(settings: &Settings, listeners: Vec<Vec<TcpListener>>) -> io
             counters: Counters::default(),
             stopping: false,
             lent: Vec::new(),
-            woken_guests: 0,
         });
     }
     Ok(workers)
@@ -197,7 +196,7 @@ impl Worker {
         !(self.readable.is_empty() && self.accepting.is_empty() && self.doomed.is_empty() && self.due.is_empty())
     }
 
-    /// Waits for events, at most so many nanoseconds, and reads the clock.
+    /// Waits in the worker's own poller for events, at most so many nanoseconds, and reads the clock.
     ///
     /// # Errors
     /// When waiting for events fails, which it does not unless the process is out of order.
@@ -254,30 +253,44 @@ impl Worker {
         self.counters
     }
 
-    /// Has the poller tell of events in the poller of another worker, which this one's thread is to run.
-    pub(super) fn watch_guest(&self, guest: &Self) -> io::Result<()> {
-        let token = Token(FIRST_GUEST + usize::from(guest.id));
+    /// Has the poller tell of another worker's sockets, and of events in that one's own poller: this one's thread is to run
+    /// it.
+    pub(super) fn take_in_guest(&self, guest: &mut Self) -> io::Result<()> {
+        guest.watch.is_guest = true;
+        let token = token(guest.id, Subject::Poller);
         self.poll.registry().register(&mut SourceFd(&guest.poll.as_raw_fd()), token, Readiness::READABLE)
     }
 
-    /// No longer.
-    pub(super) fn forget_guest(&self, guest: &Self) -> io::Result<()> {
+    /// No longer. What the poller still tells of is [left behind](Mail::LeftBehind).
+    pub(super) fn send_off_guest(&self, guest: &mut Self) -> io::Result<()> {
+        guest.watch.is_guest = false;
         self.poll.registry().deregister(&mut SourceFd(&guest.poll.as_raw_fd()))
     }
 
+    /// Has what another poller told of watched by that of the present thread, which tells of it again.
+    pub(super) fn watch_here(&mut self, token: Token) {
+        let (_, subject) = subject(token);
+        let socket = match subject {
+            Subject::Conn(at) => self.conn(at).map(|conn| conn.transport.tcp().as_raw_fd()),
+            Subject::Listener(place) => self.listeners.get(place).map(AsRawFd::as_raw_fd),
+            Subject::Mailbox | Subject::Poller => None,
+        };
+        // It may have gone meanwhile.
+        let Some(socket) = socket else { return };
+        if let Err(error) = self.watch.remove(socket).and_then(|()| self.watch.add(socket, subject)) {
+            tracing::error!(%error, ?subject, "cannot be watched any more");
+            if let Subject::Conn(at) = subject {
+                self.doomed.push_back((at, End::Abnormal));
+            }
+        }
+    }
+
     fn on_event(&mut self, event: &mio::event::Event) {
-        if event.token() == MAILBOX {
-            return;
-        }
-        if (FIRST_GUEST..FIRST_LISTENER).contains(&event.token().0) {
-            self.woken_guests |= 1 << (event.token().0 - FIRST_GUEST);
-            return;
-        }
-        if event.token().0 >= FIRST_LISTENER {
-            self.accepting.push(event.token().0 - FIRST_LISTENER);
-            return;
-        }
-        let at = ConnRef::from_token(event.token());
+        let at = match subject(event.token()) {
+            (worker, Subject::Conn(at)) if worker == self.id => at,
+            (worker, Subject::Listener(place)) if worker == self.id => return self.list_accepting(place),
+            _ => return,
+        };
         let Some(conn) = self.conn(at) else { return };
         if event.is_writable() && conn.blocked {
             conn.blocked = false;
@@ -325,6 +338,7 @@ impl Worker {
             Mail::Arrival(arrival) => self.meet_for_peer(*arrival),
             Mail::Departure { slot } => self.addresses.leave(slot),
             Mail::Adopt(adopted) => self.adopt(*adopted),
+            Mail::LeftBehind(token) => self.watch_here(token),
             Mail::Publish(message) => self.route_from_peer(&message),
             Mail::Direct(direct) => self.deliver_direct(&direct),
             Mail::Interest { filter, worker, wanted } => self.note_interest(&filter, worker, wanted),
@@ -415,8 +429,7 @@ impl Worker {
     }
 
     pub(super) fn next_generation(&mut self) -> u32 {
-        // A token's upper half: stays below the tokens of listeners and mailbox.
-        self.generation = (self.generation + 1) % 0xFFFF_0000;
+        self.generation = (self.generation + 1) % GENERATIONS;
         self.generation
     }
 
