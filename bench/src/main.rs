@@ -120,7 +120,12 @@ fn main() -> ExitCode {
 /// Measures and prints; `true` when everything that was to be reached was.
 fn run(arguments: &RunArguments) -> Result<bool> {
     if arguments.list {
-        ROWS.iter().for_each(|row| println!("{:<14} {}\n{:<14} to reach: {}", row.name, row.title, "", row.goals()));
+        for row in ROWS {
+            println!("{:<14} {}", row.name, row.title);
+            if !row.goals.is_empty() {
+                println!("{:<14} to reach: {}", "", row.goals());
+            }
+        }
         return Ok(true);
     }
     let rows = chosen_rows(&arguments.rows)?;
