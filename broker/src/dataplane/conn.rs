@@ -113,12 +113,14 @@ impl Conn {
     }
 
     /// How a message to the client is to name its topic.
+    #[inline]
     pub(super) fn alias_of(&self, topic: &str) -> Alias {
         let aliases = self.v5.as_ref().and_then(|v5| v5.sent_aliases.as_ref());
         aliases.map_or(Alias::None, |aliases| aliases.of(topic))
     }
 
     /// Notes that a message was written that names its topic so.
+    #[inline]
     pub(super) fn note_alias(&mut self, alias: Alias, topic: &str) {
         if alias != Alias::None
             && let Some(aliases) = self.v5.as_mut().and_then(|v5| v5.sent_aliases.as_mut())

@@ -329,6 +329,7 @@ enum Sent {
 
 impl Sent {
     /// Counts it, and remembers an alias that the receiver has learnt.
+    #[inline]
     fn note(self, conn: &mut Conn, view: &MessageView<'_>, counters: &mut Counters) {
         match self {
             Self::Written(alias) => {
@@ -408,6 +409,7 @@ impl Receiver {
     }
 
     /// With a topic that may have an alias.
+    #[inline]
     fn for_topic(self, conn: &Conn, topic: &str) -> Self {
         Self { alias: conn.alias_of(topic), ..self }
     }
